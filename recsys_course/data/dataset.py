@@ -59,6 +59,8 @@ class Card:
         Where a file is downloaded from, if it is; ``{}`` otherwise.
     mirror : str
         The name of its folder inside the mirror folder, or "".
+    package : str
+        The package that carries its files, or "".
 
     Notes
     -----
@@ -86,6 +88,7 @@ class Card:
     files: Mapping[str, str] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
     mirror: str = ""
+    package: str = ""
 
     def __post_init__(self) -> None:
         for what, value, allowed in (("task", self.task, get_args(Task)), ("access", self.access, get_args(Access))):
