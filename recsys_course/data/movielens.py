@@ -34,8 +34,8 @@ def movielens() -> Dataset:
     >>> ds = movielens()
     >>> ds
     Dataset('movielens': 100,004 events of 671 users on 9,066 items, 1995-01-09 to 2016-10-16)
-    >>> ds.items.loc[1, ["title", "year"]].tolist()
-    ['Toy Story', 1995]
+    >>> ds.items.loc[1, "title"]
+    'Toy Story'
     """
     about = card("movielens")
     events = read_parquet(require(about, "ratings.parquet")).to_pandas()
