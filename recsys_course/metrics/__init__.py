@@ -1,0 +1,7 @@
+"""How good predictions are, and how sure one may be of it."""
+
+from recsys_course.metrics.intervals import Interval, block_interval, user_interval
+from recsys_course.metrics.losses import log_loss, mae, rmse
+from recsys_course.metrics.ranking import hit_rate, ndcg, recall
+
+__all__ = ["Interval", "block_interval", "hit_rate", "log_loss", "mae", "ndcg", "recall", "rmse", "user_interval"]
