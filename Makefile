@@ -45,5 +45,5 @@ lock:  ## renew the locks within the bands of pyproject.toml (KEEP=1 moves no ve
 	@$(RUN) run-test python -m authoring.locks $(if $(KEEP),--keep)
 
 clean:  ## remove both environments and every cache; work/ stays
-	rm -rf .venv .venv-test .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv.* .venv-test.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ Environment variables: RECSYS_COURSE_INSTALLER=pip leaves uv aside; RECSYS_COURS
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 11), (3, 13))
+STAMP = "course-stamp.json"  # written last: an environment without it is not finished
 
 # One thread for each worker: two workers that each start a thread per core are slower than one, and sums whose order
 # depends on the number of threads differ in the last digit.
@@ -91,44 +93,72 @@ def check_machine(version=None, system: str | None = None, machine: str | None =
 def ensure(name: str) -> Path:
     """Bring the environment ``name`` ("learn" or "test") in step with its lock, and return its folder."""
     folder = ROOT / (".venv" if name == "learn" else ".venv-test")
-    lock = ROOT / "locks" / f"{name}.txt"
-    stamp, unfinished = folder / "course-stamp.json", folder / "course-unfinished"
-    wanted = fingerprint(lock)
-    found = read_stamp(stamp)
-    if found == wanted and not unfinished.exists() and starts(folder):
+    if up_to_date(folder, name):
         return folder
-
-    started = time.monotonic()
-    reusable = (
-        folder.exists()
-        and not unfinished.exists()  # a set-up that was cut off may have left half a package: begin again
-        and starts(folder)
-        and (found is None or (found["python"], found["folder"]) == (wanted["python"], wanted["folder"]))
-    )
-    if not reusable:
-        why = "not finished last time" if unfinished.exists() else "new Python or place" if folder.exists() else "new"
-        print(f"Creating {folder.name} with Python {platform.python_version()} ({why}) ...", flush=True)
-        create(folder, unfinished)
-    else:
-        print(f"The lock or the project has changed: bringing {folder.name} in step ...", flush=True)
-    stamp.unlink(missing_ok=True)
-    unfinished.touch()
-    install(folder, lock, fresh=not reusable)
-    write_atomically(stamp, json.dumps(wanted, indent=1))
-    unfinished.unlink()
-    print(f"{folder.name} is ready after {time.monotonic() - started:.0f} s.", flush=True)
+    with only_one(folder.with_name(f"{folder.name}.lock")) as lock_file:
+        if up_to_date(folder, name):  # somebody else did it while this call waited
+            return folder
+        started = time.monotonic()
+        stamp, wanted, found = folder / STAMP, fingerprint(name), read_stamp(folder)
+        # Without a stamp the last set-up was cut off and may have left half a package: begin again.
+        fresh = not (found and starts(folder) and all(found.get(key) == wanted[key] for key in ("python", "folder")))
+        if fresh:
+            print(f"Creating {folder.name} with Python {platform.python_version()} ...", flush=True)
+            create(folder)
+        else:
+            print(f"The lock or the project has changed: bringing {folder.name} in step ...", flush=True)
+            stamp.unlink()
+        install(folder, ROOT / "locks" / f"{name}.txt", fresh=fresh, lock_file=lock_file)
+        write_atomically(stamp, json.dumps(wanted, indent=1))
+        print(f"{folder.name} is ready after {time.monotonic() - started:.0f} s.", flush=True)
     offer_data(folder)
     return folder
 
 
-def fingerprint(lock: Path) -> dict[str, str]:
+def up_to_date(folder: Path, name: str) -> bool:
+    return read_stamp(folder) == fingerprint(name) and starts(folder)
+
+
+@contextlib.contextmanager
+def only_one(path: Path):
+    """Hold a lock on ``path``, so that two set-ups of one environment take turns.
+
+    Where the system allows it, the installers inherit the lock: one that outlives a killed set-up still writes into the
+    folder, and the next set-up has to wait for its end.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        if os.name == "nt":
+            import msvcrt
+
+            def take():
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            def take():
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        told = False
+        while True:
+            try:
+                take()
+                break
+            except OSError:
+                if not told:
+                    print("Another set-up of this environment is running: waiting for it ...", flush=True)
+                told = True
+                time.sleep(0.5)
+        yield file  # closing the file gives the lock back
+
+
+def fingerprint(name: str) -> dict[str, str]:
     """What an environment depends on: when one of these changes, it has to be brought in step."""
     import tomllib  # since 3.11: an older Python has to live long enough to be told so
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     parts = {"project": project["project"], "build": project["build-system"]}
     return {
-        "lock": digest(lock.read_bytes() + (ROOT / "locks" / "installer.txt").read_bytes()),
+        "lock": digest((ROOT / "locks" / f"{name}.txt").read_bytes() + (ROOT / "locks" / "installer.txt").read_bytes()),
         "project": digest(json.dumps(parts, sort_keys=True).encode()),
         "python": "{}.{}".format(*sys.version_info[:2]),
         "folder": str(ROOT),
@@ -139,12 +169,12 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
-def read_stamp(path: Path) -> dict[str, str] | None:
+def read_stamp(folder: Path) -> dict[str, str] | None:
     try:
-        stamp = json.loads(path.read_text(encoding="utf-8"))
+        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return stamp if isinstance(stamp, dict) and {"python", "folder"} <= stamp.keys() else None
+    return stamp if isinstance(stamp, dict) else None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -166,11 +196,12 @@ def starts(folder: Path) -> bool:
         return False
 
 
-def create(folder: Path, unfinished: Path) -> None:
+def create(folder: Path) -> None:
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    unfinished.touch()
+        folder.rename(old)  # in one step, so that a half-deleted folder is never taken for an environment
+        shutil.rmtree(old, ignore_errors=True)
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
     if made.returncode:
         detail = (made.stdout + made.stderr).strip().splitlines()
@@ -180,36 +211,40 @@ def create(folder: Path, unfinished: Path) -> None:
         )
 
 
-def install(folder: Path, lock: Path, *, fresh: bool) -> None:
+def install(folder: Path, lock: Path, *, fresh: bool, lock_file) -> None:
     """Install what the lock names, with uv where it can be had and with pip where it cannot, then the course itself."""
     python = str(executable(folder, "python"))
     installer = str(ROOT / "locks" / "installer.txt")
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--root-user-action", "ignore"]
     hashed = ["--require-hashes", "--only-binary", ":all:"]
-    uv = [python, "-m", "uv", "pip"]
     environment = dict(os.environ)
     if "PIP_INDEX_URL" in environment:  # uv does not read pip's settings, and a mirror is usually set for pip
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
 
+    def succeeds(command: list[str]) -> bool:
+        inherited = {} if os.name == "nt" else {"pass_fds": [lock_file.fileno()]}
+        return subprocess.call(command, env=environment, **inherited) == 0
+
     with_uv = os.environ.get("RECSYS_COURSE_INSTALLER") != "pip"
     if with_uv:
         print("Installing the installer (uv) ...", flush=True)
-        with_uv = not subprocess.call([*pip, *hashed, "-r", installer])
+        with_uv = succeeds([*pip, *hashed, "-r", installer])
     if with_uv:
         # Bytecode now, or every first import of TensorFlow compiles it and takes three times as long.
         print("Installing the packages of the lock (half a minute, 2.5 GB) ...", flush=True)
-        sync = [*uv, "sync", "--python", python, "--require-hashes", "--compile-bytecode", installer, str(lock)]
+        sync = [python, "-m", "uv", "pip", "sync", "--python", python, "--require-hashes", "--compile-bytecode"]
         if not sys.stderr.isatty():  # a log needs no bars and no list of 190 packages
             sync.append("--quiet")
-        with_uv = not subprocess.call(sync, env=environment)
+        with_uv = succeeds([*sync, installer, str(lock)])
+        fresh = fresh and with_uv
     if not with_uv:
         print("Installing the packages of the lock with pip (two minutes, 2.5 GB) ...", flush=True)
         if not fresh:  # pip removes nothing, and the environment is to hold what the lock holds
-            create(folder, folder / "course-unfinished")
-        if subprocess.call([*pip, *hashed, "-r", str(lock)]):
-            raise SetupError("the packages could not be installed: see the lines above; is a package registry reachable?")
+            create(folder)
+        if not succeeds([*pip, *hashed, "-r", str(lock)]):
+            raise SetupError("the packages could not be installed, see above: is a package registry reachable?")
     # The course itself, editable: the lock already holds what builds it, so nothing is fetched here.
-    if subprocess.call([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]):
+    if not succeeds([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]):
         raise SetupError("the course itself could not be installed: see the lines above")
 
 
@@ -228,7 +263,8 @@ def run(folder: Path, command: list[str], environment: dict[str, str] | None = N
     environment["PATH"] = os.pathsep.join([str(program.parent), environment.get("PATH", "")])
     environment["VIRTUAL_ENV"] = str(folder)
     environment.pop("PYTHONHOME", None)
-    child = subprocess.Popen([str(program) if program.exists() else command[0], *command[1:]], env=environment, cwd=ROOT)
+    words = [str(program) if program.exists() else command[0], *command[1:]]
+    child = subprocess.Popen(words, env=environment, cwd=ROOT)
     while True:
         try:
             return child.wait()
