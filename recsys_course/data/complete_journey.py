@@ -114,9 +114,9 @@ def complete_journey_lines() -> Dataset:
         ``events``: user (int64, household), item (int64, product), label (float64, always 1.0), timestamp (int64),
         event (int64, the basket's number), quantity (int64), sales_value, retail_discount, coupon_discount and
         coupon_match_discount (float64, dollars), week (int64, 1 to 53), store (int64), type (int64, the item code of
-        :func:`complete_journey`, or -1), category (categorical of str, 302 values, missing where not recorded). Rows are
-        ordered by timestamp, basket, product. ``items``: manufacturer (Int64), department, brand, category, type, size
-        (str), indexed by product; products that were bought but are not in the source's table have an empty row.
+        :func:`complete_journey`, or -1), category (categorical of str, 302 values, missing where not recorded). Rows
+        are ordered by timestamp, basket, product. ``items``: manufacturer (Int64), department, brand, category, type
+        and size (str), indexed by product; a product that was bought but is not in the source's table has an empty row.
         ``users``: as in :func:`complete_journey`.
 
     Raises

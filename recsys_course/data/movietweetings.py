@@ -1,4 +1,4 @@
-"""MovieTweetings 100K: film ratings that people tweeted in 2013; new films all the time. Downloaded, or from a mirror."""
+"""MovieTweetings 100K: film ratings that people tweeted in 2013. Downloaded, or read from a mirror folder."""
 
 from __future__ import annotations
 
