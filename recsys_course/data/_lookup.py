@@ -52,11 +52,12 @@ def normal(seed: int, *keys: Ints) -> np.ndarray:
 
 
 def wander(seed: int, position: np.ndarray, *keys: Ints) -> np.ndarray:
-    """A standard normal number that changes smoothly as ``position`` grows, and is unrelated to itself one step on.
+    """A standard normal number that changes smoothly as ``position`` grows, and is unrelated to itself two steps on.
 
     Between two whole positions it moves on an arc from one random number to the next,
     cos(phi) a + sin(phi) b with phi from 0 to a quarter turn, so its variance stays 1 all the way. Within one
-    arc, values at a distance of s steps have correlation cos(pi s / 2).
+    arc, values at a distance of s have correlation cos(pi s / 2); averaged over where on the arc one starts,
+    (1 - s/2) cos(pi s/2) + sin(pi s/2) / pi for s up to 1.
 
     >>> wander(7, np.array([2.0]), 1) == normal(7, 1, 2)
     array([ True])

@@ -21,8 +21,9 @@ Only one day is ever held in memory.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil, inf, isfinite, isinf, pi, sqrt
 from typing import Any
 
@@ -30,8 +31,20 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.data._lookup import Ints, normal, uniform, wander
+from recsys_course.data.dataset import Card, Dataset
+from recsys_course.data.store import read_parquet, require
 
-__all__ = ["CATEGORIES", "ORACLE_COLUMNS", "OUTCOME_COLUMNS", "Bookstore", "BookstoreConfig", "bookstore_stream"]
+__all__ = [
+    "CARD",
+    "CATEGORIES",
+    "ORACLE_COLUMNS",
+    "OUTCOME_COLUMNS",
+    "Bookstore",
+    "BookstoreConfig",
+    "BookstoreDataset",
+    "bookstore",
+    "bookstore_stream",
+]
 
 DAY = 86_400  # seconds
 
@@ -105,9 +118,10 @@ class BookstoreConfig:
     """A purchase follows its exposure after an exponential time with this mean."""
 
     taste_drift_days: float = 300.0
-    """Days in which a reader's tastes turn into unrelated ones; inf for tastes that stay."""
+    """Tastes wander from one random vector to the next in so many days; inf for tastes that stay. Over the readers,
+    tastes s of these periods apart have correlation (1 - s/2) cos(pi s/2) + sin(pi s/2)/pi for s up to 1."""
     appeal_drift_days: float = 120.0
-    """Days in which a book's appeal turns into an unrelated one; inf for an appeal that stays."""
+    """The appeal of a book does likewise; inf for an appeal that stays."""
     gradual_from_day: float = 0.0
     gradual_to_day: float = inf
     """Gradual drift acts between these two days."""
@@ -136,13 +150,6 @@ class BookstoreConfig:
     """Share of the exposures drawn uniformly from the catalogue: no propensity is below explore / n_books."""
 
     def __post_init__(self) -> None:
-        for name in ("n_users", "n_books", "n_authors", "n_publishers", "n_tastes"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
-        for name in ("events_per_day", "delay_hours", "taste_drift_days", "appeal_drift_days", "recency_days"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
         may_be_infinite = {"taste_drift_days", "appeal_drift_days", "gradual_to_day"}
         not_negative = {
             "new_users_per_day", "new_books_per_day", "activity_exponent", "popularity_exponent", "taste_strength",
@@ -150,13 +157,24 @@ class BookstoreConfig:
             "category_share", "author_share", "publisher_share",
         }  # fmt: skip
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int | float | np.number):
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(field.default, tuple | bool):
                 continue
-            if not isfinite(value) and not (field.name in may_be_infinite and value > 0):
-                raise ValueError(f"{field.name} must be finite, not {value!r}")
-            if field.name in not_negative and value < 0:
-                raise ValueError(f"{field.name} must not be negative, not {value!r}")
+            if not isinstance(value, int | float | np.number):
+                raise ValueError(f"{name} must be a number, not {value!r}")
+            if not isfinite(value) and not (name in may_be_infinite and value > 0):
+                raise ValueError(f"{name} must be finite, not {value!r}")
+            if name in not_negative and value < 0:
+                raise ValueError(f"{name} must not be negative, not {value!r}")
+        for name in ("n_users", "n_books", "n_authors", "n_publishers", "n_tastes"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        for name in ("events_per_day", "delay_hours", "taste_drift_days", "appeal_drift_days", "recency_days"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
+        if not all(isinstance(day, int | float | np.number) and isfinite(day) for day in self.sudden_days):
+            raise ValueError(f"sudden_days must be finite numbers, not {self.sudden_days!r}")
         for name in ("explore", "sudden_user_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)!r}")
@@ -209,8 +227,7 @@ class Bookstore:
         self.seed = int(rng.integers(2**63))
         self._dims = np.arange(self.config.n_tastes)
         n_categories = len(self.config.categories)
-        # Centred, so that categories differ in taste and not in mean appeal to the readers at large.
-        self._category_taste = normal(self.seed, _CATEGORY, np.arange(n_categories)[:, None], self._dims)
+        self.category_taste = normal(self.seed, _CATEGORY, np.arange(n_categories)[:, None], self._dims)
 
     # -- who and what is there ---------------------------------------------------------------------------------
 
@@ -281,7 +298,7 @@ class Bookstore:
         publisher = normal(self.seed, _PUBLISHER_TASTE, self.publisher_of(books)[..., None], self._dims)
         own = normal(self.seed, _OWN_TASTE, books[..., None], self._dims)
         return (
-            sqrt(c.category_share) * self._category_taste[self.category_of(books)]
+            sqrt(c.category_share) * self.category_taste[self.category_of(books)]
             + sqrt(c.author_share) * author
             + sqrt(c.publisher_share) * publisher
             + sqrt(max(0.0, 1 - c.category_share - c.author_share - c.publisher_share)) * own
@@ -367,7 +384,8 @@ class Bookstore:
         if len(day) != 1:
             raise ValueError("the catalogue changes at midnight: ask for the policy of one day at a time")
         shelf = _Shelf(self, int(day[0]))
-        return shelf.books, shelf.propensity(users, timestamps)
+        by_category = shelf.category_probability(users, timestamps)
+        return shelf.books, shelf.probability(by_category[:, shelf.category], slice(None))
 
     def propensity(self, users: Ints, books: Ints, timestamps: Ints) -> np.ndarray:
         """Probability that the shop shows this book to this reader at this time; 0 for one not in the catalogue."""
@@ -376,9 +394,10 @@ class Bookstore:
         days = self.day_of(timestamps)
         for day in np.unique(days):
             shelf = _Shelf(self, int(day))
-            rows = np.flatnonzero((days == day) & (books >= shelf.books[0]) & (books <= shelf.books[-1]))
-            probabilities = shelf.propensity(users[rows], timestamps[rows])
-            result[rows] = probabilities[np.arange(len(rows)), books[rows] - shelf.books[0]]
+            here = (days == day) & (books >= shelf.books[0]) & (books <= shelf.books[-1])
+            book = books[here] - shelf.books[0]
+            by_category = shelf.category_probability(users[here], timestamps[here])
+            result[here] = shelf.probability(by_category[np.arange(len(book)), shelf.category[book]], book)
         return result
 
     # -- time --------------------------------------------------------------------------------------------------
@@ -419,7 +438,7 @@ class Bookstore:
         rows: list[tuple] = []
         for what, days in (("tastes", c.taste_drift_days), ("appeal", c.appeal_drift_days)):
             if isfinite(days) and c.gradual_to_day > c.gradual_from_day:
-                rows.append(("gradual", what, self._time(c.gradual_from_day), end, days, "days until unrelated"))
+                rows.append(("gradual", what, self._time(c.gradual_from_day), end, days, "days from one to the next"))
         for time in self.drift_times:
             if c.sudden_user_share > 0:
                 rows.append(("sudden", "tastes", time, time, c.sudden_user_share, "share of readers"))
@@ -469,41 +488,156 @@ class _Shelf:
         weight = _zipf(score, c.popularity_exponent) * np.exp(c.recency_boost * np.exp(-age / c.recency_days))
         self.category = world.category_of(self.books)
         self.by_category = np.argsort(self.category, kind="stable")
-        self.weight = weight / weight.sum()
-        self.in_category = np.bincount(self.category, self.weight, minlength=len(c.categories))
+        self.in_category = np.bincount(self.category, weight, minlength=len(c.categories))
+        self.weight, self.share = weight, weight / self.in_category[self.category]
 
     def category_probability(self, users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
         """Probability of each category for each reader, shape (n, n_categories)."""
         c = self.world.config
-        match = self.world.taste(users, timestamps) @ self.world._category_taste.T / sqrt(c.n_tastes)
+        taste, category_taste = self.world.taste(users, timestamps), self.world.category_taste
+        match = np.einsum("nd,cd->nc", taste, category_taste) / sqrt(c.n_tastes)
         weight = self.in_category * np.exp(c.personalization * match)
         return weight / weight.sum(axis=1, keepdims=True)
 
-    def propensity(self, users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
-        """Probability of all books of the catalogue for each reader, shape (n, n_books)."""
+    def probability(self, by_category: np.ndarray, book: np.ndarray | slice) -> np.ndarray:
+        """Probability of the books at these places of the catalogue, from that of their categories."""
         explore = self.world.config.explore
-        share = self.weight / self.in_category[self.category]
-        chosen = self.category_probability(users, timestamps)[:, self.category] * share
-        return (1 - explore) * chosen + explore / len(self.books)
+        return (1 - explore) * by_category * self.share[book] + explore / len(self.books)
 
     def show(
         self, users: np.ndarray, timestamps: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw one book for each reader: (ids, propensities)."""
-        explore, n, size = self.world.config.explore, len(users), len(self.books)
+        n, size = len(users), len(self.books)
         by_category = self.category_probability(users, timestamps)
         x = rng.random((4, n))
         category = np.minimum((np.cumsum(by_category, axis=1) <= x[0, :, None]).sum(axis=1), by_category.shape[1] - 1)
-        # Books of one category are neighbours on a line of length 1: take a point in the category's stretch of it.
-        line = np.cumsum(self.weight[self.by_category])
-        end = np.cumsum(self.in_category)[category]
-        place = np.searchsorted(line, end - x[1] * self.in_category[category])
+        # Books of one category are neighbours on a line: take a point in the category's stretch of it.
+        line, end = np.cumsum(self.weight[self.by_category]), np.cumsum(self.in_category)
+        place = np.searchsorted(line, end[category] - x[1] * self.in_category[category])
         chosen = self.by_category[np.minimum(place, size - 1)]
-        chosen = np.where(x[2] < explore, (x[3] * size).astype(np.int64), chosen)
-        category = self.category[chosen]
-        share = self.weight[chosen] / self.in_category[category]
-        propensity = (1 - explore) * by_category[np.arange(n), category] * share + explore / size
-        return self.books[chosen], propensity
+        chosen = np.where(x[2] < self.world.config.explore, (x[3] * size).astype(np.int64), chosen)
+        return self.books[chosen], self.probability(by_category[np.arange(n), self.category[chosen]], chosen)
+
+
+CARD = Card(
+    name="bookstore",
+    title="A simulated online bookstore",
+    task="binary",
+    label_range=(0.0, 1.0),
+    licence="CC BY 4.0, as the text of the course.",
+    source="Simulated by recsys_course/data/bookstore.py; datasets/build_bookstore.py made the sample.",
+    access="ships",
+    event="The shop showed one book to one reader; a row is an exposure, its label whether the reader bought the book.",
+    counts={"exposures": 200_000, "users": 1_197, "items": 600, "views": 110_843, "purchases": 72_121},
+    span=(1_704_067_274, 1_712_709_064),
+    quirks=(
+        "It is simulated: 55 % of the exposures are opened and 36 % end in a purchase, far more than in a real shop, "
+        "so that a small sample teaches much.",
+        "view, purchase_delay, p_view and p_purchase are not known when a book is shown: a model that reads them "
+        "cheats.",
+        "A purchase is known purchase_delay seconds after its exposure; before that its label looks like 0.",
+        "What is shown is not drawn uniformly: popular and new books and those of the reader's favourite categories "
+        "come more often. The propensity says how often; it is never below 0.0002.",
+        "A reader can be shown, and can buy, the same book again: 27 % of the rows repeat a pair of reader and book.",
+        "On day 65 (2024-03-06) a quarter of the readers change their tastes and each category gets a new trend; "
+        "tastes and the appeal of books wander all the time, and categories have a weekly and a yearly season.",
+        "Two readers and one book arrive each day, and those who have been there longest leave. The time of arrival of "
+        "those of the first day lies before the first event.",
+        "In the shipped sample the three probabilities are rounded to four significant digits.",
+    ),
+    columns={
+        "category": "category of the book",
+        "propensity": "probability with which the shop showed this book to this reader at that time",
+        "view": "1 if the reader opened the book, else 0",
+        "purchase_delay": "seconds from exposure to purchase, missing where nothing was bought",
+        "p_view": "true probability that an exposure like this one is opened",
+        "p_purchase": "true probability that an exposure like this one ends in a purchase",
+    },
+    files={"exposures.parquet": "sha256:309cfd1daae312957e0321dd471a3f5f72c027cdb6a6d7626d4551df5876ca65"},
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BookstoreDataset(Dataset):
+    """A data set with the world that made it, which knows the truth: see :class:`Bookstore`."""
+
+    world: Bookstore | None = None
+
+
+def bookstore(
+    n_events: int | None = None,
+    *,
+    rng: np.random.Generator | None = None,
+    config: BookstoreConfig | None = None,
+) -> BookstoreDataset:
+    """Exposures of a simulated bookstore: the sample that ships, or any other that you describe.
+
+    Parameters
+    ----------
+    n_events : int, optional
+        How many exposures; 200,000 if only ``rng`` or ``config`` is given. Without any argument the shipped sample is
+        read, which is ``bookstore(200_000, rng=np.random.default_rng(0))`` with probabilities rounded to four digits.
+    rng : numpy Generator, optional
+        ``np.random.default_rng(0)`` unless told.
+    config : BookstoreConfig, optional
+
+    Returns
+    -------
+    BookstoreDataset
+        ``events``: the columns that :func:`bookstore_stream` lists; the label is 1.0 for a purchase. ``items``:
+        category, publisher, author, arrived (unix seconds), indexed by item. ``users``: arrived, indexed by user.
+        ``world``: the :class:`Bookstore` behind them, which knows the truth.
+
+    Raises
+    ------
+    ValueError
+        ``n_events`` is less than 1.
+    DataMissing, DataError
+        The shipped sample is not there, or was altered.
+
+    Notes
+    -----
+    Taught in chapter 00. For more events than fit in memory use :func:`bookstore_stream`.
+
+    Examples
+    --------
+    >>> ds = bookstore(1_000, rng=np.random.default_rng(1))
+    >>> len(ds.events), sorted(set(ds.events["label"]))
+    (1000, [0.0, 1.0])
+    >>> ds.items.columns.tolist()
+    ['category', 'publisher', 'author', 'arrived']
+    """
+    if n_events is None and rng is None and config is None:
+        return _sample()
+    world = Bookstore(rng if rng is not None else np.random.default_rng(0), config)
+    events = pd.concat(_cut(world, 200_000 if n_events is None else n_events, 1_000_000), ignore_index=True)
+    return _dataset(world, events, shipped=False)
+
+
+def _sample() -> BookstoreDataset:
+    """The shipped sample; the file says with which generator and settings it was made."""
+    table = read_parquet(require(CARD, "exposures.parquet"))
+    made_with = json.loads(table.schema.metadata[b"bookstore"])
+    settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in made_with["config"].items()}
+    world = Bookstore(np.random.default_rng(made_with["rng"]), BookstoreConfig(**settings))
+    events = table.to_pandas()
+    events["category"] = events["category"].cat.set_categories(list(world.config.categories))
+    return _dataset(world, events, shipped=True)
+
+
+def _dataset(world: Bookstore, events: pd.DataFrame, *, shipped: bool) -> BookstoreDataset:
+    last = int(world.day_of(events["timestamp"].iloc[-1]))
+    about = CARD
+    if not shipped:
+        about = replace(
+            CARD,
+            access="simulated",
+            counts={"exposures": len(events), "users": events["user"].nunique(), "items": events["item"].nunique()},
+            span=(int(events["timestamp"].iloc[0]), int(events["timestamp"].iloc[-1])),
+            files={},
+        )
+    return BookstoreDataset(events, world.items(last), world.users(last), about, world=world)
 
 
 def bookstore_stream(
@@ -554,16 +688,18 @@ def bookstore_stream(
     >>> [len(table) for table in tables]
     [1000, 1000, 500]
     """
-    if n_events is not None and n_events < 1:
-        raise ValueError(f"n_events must be at least 1, not {n_events!r}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, not {chunk!r}")
-    world = Bookstore(rng if rng is not None else np.random.default_rng(0), config)
-    return _cut(world, n_events, chunk)
+    return _cut(Bookstore(rng if rng is not None else np.random.default_rng(0), config), n_events, chunk)
 
 
 def _cut(world: Bookstore, n_events: int | None, chunk: int) -> Iterator[pd.DataFrame]:
     """The days of a world one after the other, cut into tables of ``chunk`` rows."""
+    for name, value in (("n_events", n_events), ("chunk", chunk)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value!r}")
+    return _tables(world, n_events, chunk)  # a function of its own, so that errors do not wait for the first table
+
+
+def _tables(world: Bookstore, n_events: int | None, chunk: int) -> Iterator[pd.DataFrame]:
     left = inf if n_events is None else n_events
     held: list[pd.DataFrame] = []
     rows = day = 0
