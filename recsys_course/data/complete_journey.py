@@ -184,7 +184,7 @@ def _types_of(product: pd.Series, products: pd.DataFrame) -> pd.DataFrame:
 
     Codes number the types that were bought, in alphabetical order.
     """
-    row = products.index.get_indexer(product)
+    row = products.index.get_indexer(pd.Index(product))
     code, names = pd.factorize(products["type"], sort=True)
     code = np.append(code, -1)[row]  # row -1, a product that is not in the table, reads the -1 at the end
     bought = np.zeros(len(names), dtype=bool)
@@ -196,13 +196,14 @@ def _types_of(product: pd.Series, products: pd.DataFrame) -> pd.DataFrame:
 
 def _items(product: pd.Series, item: np.ndarray, products: pd.DataFrame) -> pd.DataFrame:
     """One row per product type that was bought: its name, and the category and department it is bought under most."""
-    sold = pd.DataFrame({"product": product.to_numpy(), "item": item}).value_counts(sort=False).rename("lines")
-    sold = sold.reset_index().join(products[["type", "category", "department"]], on="product")
+    pairs = pd.DataFrame({"product": product.to_numpy(), "item": item})
+    sold = pairs.groupby(["product", "item"], as_index=False).size().rename(columns={"size": "lines"})
+    sold = sold.join(products[["type", "category", "department"]], on="product")
     # Of equally frequent names the alphabetically first is taken, so that the table does not depend on any order.
     by_item = sold.groupby("item")
     table = pd.DataFrame({"type": by_item["type"].first()})
     for name in ("category", "department"):
-        count = sold.groupby(["item", name], as_index=False)["lines"].sum()
+        count = sold.groupby(["item", name])["lines"].sum().reset_index()
         count = count.sort_values(["item", "lines", name], ascending=[True, False, True]).drop_duplicates("item")
         table[name] = count.set_index("item")[name]
     table["products"] = by_item.size()

@@ -324,7 +324,7 @@ def _times(raw: RawTable, column: str, time_format: str | None, bad: _Bad) -> tu
         size = np.median(np.abs(number[numeric]))  # of 1973 in milliseconds, and of the year 5138 in seconds: 1e11
         unit, _, per_second = next(row for row in _UNITS if size < row[1])
         bad.add(number.isna(), "timestamp is not a number like the others", values)
-        seconds = np.floor(number / per_second)
+        seconds = number // per_second
         bad.add(~(seconds.abs() < 1e11), "timestamp is too large", values)
         return seconds.where(~bad.mask, 0).astype("int64"), unit
     moments = pd.to_datetime(values, format=time_format or "ISO8601", utc=True, errors="coerce")
