@@ -264,11 +264,18 @@ def run(folder: Path, command: list[str], environment: dict[str, str] | None = N
     environment["VIRTUAL_ENV"] = str(folder)
     environment.pop("PYTHONHOME", None)
     words = [str(program) if program.exists() else command[0], *command[1:]]
-    child = subprocess.Popen(words, env=environment, cwd=ROOT)
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if os.name != "nt":
+        try:
+            os.execvpe(words[0], words, environment)  # become it, so that whoever ends this process ends it
+        except OSError as error:
+            raise SetupError(f"{words[0]} cannot be run: {error.strerror}") from error
+    child = subprocess.Popen(words, env=environment)  # Windows cannot do that: wait for it
     while True:
         try:
             return child.wait()
-        except KeyboardInterrupt:  # it reached the child as well, which may want to ask first: wait for its answer
+        except KeyboardInterrupt:  # it reached the child as well, which may want to ask first
             continue
 
 

@@ -163,7 +163,7 @@ def lab(
     print(f"\nThe course is at\n\n    http://localhost:{port}{page}?token={token}\n\nCtrl+C here ends it.", flush=True)
     command = [
         sys.executable,
-        *("-m", "jupyterlab", "--log-level=ERROR"),
+        *("-m", "jupyterlab", "--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR"),
         *("--ServerApp.ip=localhost", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
         *(f"--ServerApp.root_dir={work}", f"--LabApp.default_url={page}"),
         *(() if browser else ("--no-browser",)),
