@@ -127,7 +127,7 @@ def only_one(path: Path):
     folder, and the next set-up has to wait for its end.
     """
     with path.open("a", encoding="utf-8") as file:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             def take():
@@ -222,8 +222,8 @@ def install(folder: Path, lock: Path, *, fresh: bool, lock_file) -> None:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
 
     def succeeds(command: list[str]) -> bool:
-        inherited = {} if os.name == "nt" else {"pass_fds": [lock_file.fileno()]}
-        return subprocess.call(command, env=environment, **inherited) == 0
+        inherited = () if os.name == "nt" else (lock_file.fileno(),)
+        return subprocess.call(command, env=environment, pass_fds=inherited) == 0
 
     with_uv = os.environ.get("RECSYS_COURSE_INSTALLER") != "pip"
     if with_uv:
