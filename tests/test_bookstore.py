@@ -108,7 +108,7 @@ def test_wander_keeps_its_variance_and_loses_its_memory(apart):
         ("events_per_day", 0), ("events_per_day", math.nan), ("events_per_day", inf), ("delay_hours", -1),
         ("new_users_per_day", -0.5), ("new_books_per_day", inf), ("taste_drift_days", 0),
         ("taste_drift_days", math.nan),
-               ("appeal_drift_days", -inf), ("sudden_user_share", 1.5), ("explore", -0.1), ("popularity_appeal", 2),
+        ("appeal_drift_days", -inf), ("sudden_user_share", 1.5), ("explore", -0.1), ("popularity_appeal", 2),
         ("sudden_days", (5, 5)), ("sudden_days", (9, 3)), ("sudden_days", (math.nan,)), ("category_share", 0.9),
         ("gradual_to_day", -1), ("categories", ()), ("categories", ("a", "a")), ("view_gap", -1),
         ("taste_strength", math.nan), ("recency_days", 0), ("user_bias_sd", "wide"),
@@ -154,6 +154,15 @@ def test_seeds(reference):
     assert not same(other, reference)
     # Another generator gives another world, not only other draws from the same one.
     assert world(3).p_purchase(1, 1, world(3).config.start) != world(4).p_purchase(1, 1, world(4).config.start)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"events_per_day": 0.4}, {"n_users": 1, "n_books": 1}, {"n_books": 2, "n_authors": 1, "n_tastes": 1}]
+)
+def test_small_worlds(setting):
+    events = bookstore(20, rng=np.random.default_rng(0), config=BookstoreConfig(**setting)).events
+    check_events(events)
+    assert len(events) == 20 and events["propensity"].between(0, 1).all()
 
 
 def test_an_endless_stream_goes_on(reference):
