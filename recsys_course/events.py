@@ -23,9 +23,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["COLUMNS", "EventsError", "check_events", "sort_events", "split_at", "tie_ends", "without_label"]
+__all__ = ["COLUMNS", "OUTCOMES", "EventsError", "check_events", "sort_events", "split_at", "tie_ends", "without_label"]
 
 COLUMNS = ("user", "item", "label", "timestamp")
+
+# Columns of the course's data sets that are known only after an event: with them a model would be told the answer.
+OUTCOMES = ("label", "view", "purchase_delay", "p_view", "p_purchase", "quantity", "sales_value", "discount", "products")
 
 
 class EventsError(ValueError):
@@ -138,7 +141,7 @@ def split_at(events: pd.DataFrame, fraction: float) -> tuple[pd.DataFrame, pd.Da
     check_events(events)
     if not 0 < fraction < 1:
         raise EventsError(f"fraction must lie between 0 and 1, not {fraction}")
-    cut = first_row_after(events["timestamp"].to_numpy(), int(round(fraction * len(events))))
+    cut = first_row_after(events["timestamp"].to_numpy(), round(fraction * len(events)))
     if cut == 0 or cut == len(events):
         raise EventsError(f"a split at {fraction} leaves one side empty: the table has {len(events)} rows")
     return events.iloc[:cut], events.iloc[cut:]
@@ -168,10 +171,10 @@ def tie_ends(timestamps: np.ndarray) -> np.ndarray:
 
 
 def without_label(events: pd.DataFrame) -> pd.DataFrame:
-    """The table as a model sees it when it predicts: everything but the label.
+    """The table as a model sees it when it predicts: without the label and all else that comes with it.
 
     >>> import pandas as pd
     >>> without_label(pd.DataFrame({"user": [1], "item": [2], "label": [3.0], "timestamp": [4]})).columns.tolist()
     ['user', 'item', 'timestamp']
     """
-    return events.drop(columns="label")
+    return events.drop(columns=list(OUTCOMES), errors="ignore")

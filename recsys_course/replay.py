@@ -148,7 +148,7 @@ def replay(
     timestamps = events["timestamp"].to_numpy()
     if not 0 < warmup < 1:
         raise ValueError(f"warmup must lie between 0 and 1, not {warmup}")
-    start = first_row_after(timestamps, int(round(warmup * len(events))))
+    start = first_row_after(timestamps, round(warmup * len(events)))
     if not 0 < start < len(events):
         raise EventsError(f"a warm-up of {warmup} leaves no past or no future: the table has {len(events)} rows")
     plan = make_plan(

@@ -64,7 +64,7 @@ class Strategy:
         """Fit anew on all labels that have arrived so far."""
 
     def run(self, events, plan: Plan, first: int, last: int, contest: Candidates | None) -> np.ndarray | None:
-        """The blocks ``first`` .. ``last - 1`` in one compiled pass, where that is the same as one call after the other."""
+        """The blocks ``first`` .. ``last - 1`` in one compiled pass, where the model has one."""
         if contest is None:
             return self.model.run(events, plan, first, last)
         return self.model.run_ranks(events, plan, first, last, contest)  # type: ignore[attr-defined]

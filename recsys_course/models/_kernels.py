@@ -25,51 +25,35 @@ def sigmoid(z):
     return e / (1.0 + e)
 
 
-@numba.njit(cache=True, fastmath=_LANES)
-def raw_score(mean, u, i, user_bias, item_bias, user_factors, item_factors, user_count, item_count):
-    """mu + b_u + b_i + p_u . q_i, leaving out what belongs to an id from which nothing was learned yet."""
-    score = mean
-    known_user = u >= 0 and user_count[u] > 0
-    known_item = i >= 0 and item_count[i] > 0
-    if known_user:
-        score += user_bias[u]
-    if known_item:
-        score += item_bias[i]
-    if known_user and known_item:
-        dot = 0.0
-        for f in range(user_factors.shape[1]):
-            dot += user_factors[u, f] * item_factors[i, f]
-        score += dot
-    return score
+@numba.njit(cache=True, inline="always")
+def dot(p, q):
+    total = 0.0
+    for f in range(len(p)):
+        total += p[f] * q[f]
+    return total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def in_label_units(score, logistic, low, high):
     if logistic:
         return sigmoid(score)
     return min(max(score, low), high)
 
 
-@numba.njit(cache=True, fastmath=_LANES)
-def step(error, u, i, user_bias, item_bias, user_factors, item_factors, rates):
-    """One gradient step on one example; ``error`` is label minus prediction, before any clipping.
-
-    Both factors move from their old values, as the gradient of the pair says.
-    """
-    step_bias, step_factor, shrink_bias, shrink_factor = rates
-    user_bias[u] += step_bias * (error - shrink_bias * user_bias[u])
-    item_bias[i] += step_bias * (error - shrink_bias * item_bias[i])
-    for f in range(user_factors.shape[1]):
-        p = user_factors[u, f]
-        q = item_factors[i, f]
-        user_factors[u, f] = p + step_factor * (error * q - shrink_factor * p)
-        item_factors[i, f] = q + step_factor * (error * p - shrink_factor * q)
+@numba.njit(cache=True, inline="always")
+def step(error, p, q, step_factor, shrink_factor):
+    """One gradient step on one pair of rows; both move from their old values, as the gradient of the pair says."""
+    for f in range(len(p)):
+        p_old = p[f]
+        q_old = q[f]
+        p[f] = p_old + step_factor * (error * q_old - shrink_factor * p_old)
+        q[f] = q_old + step_factor * (error * p_old - shrink_factor * q_old)
 
 
 # ---------------------------------------------------------------------------------------------- labels
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def mean_score(total, logistic):
     """mu: the running mean of the labels (or its log-odds, one label of each kind added so that it is finite)."""
     if logistic:
@@ -80,10 +64,11 @@ def mean_score(total, logistic):
     return total[0] / total[1]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, fastmath=_LANES)
 def learn_labels(rows, users, items, labels, count, total, state, rates, logistic):
     """Learn the given rows, one after the other; with ``count`` each enters mu and the counts first."""
     user_bias, item_bias, user_factors, item_factors, user_count, item_count = state
+    step_bias, step_factor, shrink_bias, shrink_factor = rates
     for row in rows:
         u = users[row]
         i = items[row]
@@ -92,30 +77,35 @@ def learn_labels(rows, users, items, labels, count, total, state, rates, logisti
             total[1] += 1.0
             user_count[u] += 1
             item_count[i] += 1
-        score = raw_score(
-            mean_score(total, logistic), u, i, user_bias, item_bias, user_factors, item_factors, user_count, item_count
-        )
+        p = user_factors[u]
+        q = item_factors[i]
+        score = mean_score(total, logistic) + user_bias[u] + item_bias[i] + dot(p, q)
         error = labels[row] - (sigmoid(score) if logistic else score)
-        step(error, u, i, user_bias, item_bias, user_factors, item_factors, rates)
+        user_bias[u] += step_bias * (error - shrink_bias * user_bias[u])
+        item_bias[i] += step_bias * (error - shrink_bias * item_bias[i])
+        step(error, p, q, step_factor, shrink_factor)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, fastmath=_LANES)
 def predict_labels(first, last, users, items, total, state, logistic, low, high, out):
-    """Write the predictions of rows first .. last - 1 to out[0], out[1], ..."""
+    """Write the predictions of rows first .. last - 1 to out[0], out[1], ...
+
+    An id from which nothing was learned yet adds nothing: its factors are still random numbers.
+    """
     user_bias, item_bias, user_factors, item_factors, user_count, item_count = state
     mean = mean_score(total, logistic)
     for row in range(first, last):
-        score = raw_score(
-            mean,
-            users[row],
-            items[row],
-            user_bias,
-            item_bias,
-            user_factors,
-            item_factors,
-            user_count,
-            item_count,
-        )
+        u = users[row]
+        i = items[row]
+        score = mean
+        known_user = u >= 0 and user_count[u] > 0
+        known_item = i >= 0 and item_count[i] > 0
+        if known_user:
+            score += user_bias[u]
+        if known_item:
+            score += item_bias[i]
+        if known_user and known_item:
+            score += dot(user_factors[u], item_factors[i])
         out[row - first] = in_label_units(score, logistic, low, high)
 
 
@@ -124,9 +114,7 @@ def run_labels(starts, ends, order, known, users, items, labels, total, state, r
     """The fused pass: predict a block, learn what has arrived, predict the next, ..."""
     for b in range(len(starts)):
         if b > 0:
-            learn_labels(
-                order[known[b - 1] : known[b]], users, items, labels, True, total, state, rates, logistic
-            )
+            learn_labels(order[known[b - 1] : known[b]], users, items, labels, True, total, state, rates, logistic)
         predict_labels(
             starts[b], ends[b], users, items, total, state, logistic, low, high, out[starts[b] - starts[0] :]
         )
@@ -135,7 +123,7 @@ def run_labels(starts, ends, order, known, users, items, labels, total, state, r
 # -------------------------------------------------------------------------------------------- rankings
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, fastmath=_LANES)
 def learn_positives(rows, users, items, count, draws, known_items, state, rates):
     """Learn that each row's user took its item, and that the user did not take some items drawn at random.
 
@@ -143,32 +131,42 @@ def learn_positives(rows, users, items, count, draws, known_items, state, rates)
     items known by then (``known_items[0]``, which grows as new items come).
     """
     user_bias, item_bias, user_factors, item_factors, user_count, item_count = state
+    step_bias, step_factor, shrink_bias, shrink_factor = rates
     for k in range(len(rows)):
         u = users[rows[k]]
-        i = items[rows[k]]
+        taken = items[rows[k]]
         if count:
             user_count[u] += 1
-            item_count[i] += 1
-            known_items[0] = max(known_items[0], i + 1)
-        score = raw_score(0.0, u, i, user_bias, item_bias, user_factors, item_factors, user_count, item_count)
-        step(1.0 - sigmoid(score), u, i, user_bias, item_bias, user_factors, item_factors, rates)
-        for d in range(draws.shape[1]):
-            j = int(draws[k, d] * known_items[0])
-            if j != i:
-                score = raw_score(0.0, u, j, user_bias, item_bias, user_factors, item_factors, user_count, item_count)
-                step(-sigmoid(score), u, j, user_bias, item_bias, user_factors, item_factors, rates)
+            item_count[taken] += 1
+            known_items[0] = max(known_items[0], taken + 1)
+        p = user_factors[u]
+        for d in range(-1, draws.shape[1]):
+            i = taken if d < 0 else int(draws[k, d] * known_items[0])
+            if d >= 0 and i == taken:
+                continue
+            q = item_factors[i]
+            label = 1.0 if d < 0 else 0.0
+            error = label - sigmoid(user_bias[u] + item_bias[i] + dot(p, q))
+            user_bias[u] += step_bias * (error - shrink_bias * user_bias[u])
+            item_bias[i] += step_bias * (error - shrink_bias * item_bias[i])
+            step(error, p, q, step_factor, shrink_factor)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, fastmath=_LANES)
 def score_catalogue(u, catalogue, state, out):
     """Scores of one user for the model rows in ``catalogue``; -inf where the model has no row."""
     user_bias, item_bias, user_factors, item_factors, user_count, item_count = state
+    known_user = u >= 0 and user_count[u] > 0
+    p = user_factors[max(u, 0)]
+    own_bias = user_bias[u] if known_user else 0.0
     for c in range(len(catalogue)):
         i = catalogue[c]
         if i < 0 or item_count[i] == 0:
             out[c] = -np.inf
+        elif known_user:
+            out[c] = own_bias + item_bias[i] + dot(p, item_factors[i])
         else:
-            out[c] = raw_score(0.0, u, i, user_bias, item_bias, user_factors, item_factors, user_count, item_count)
+            out[c] = item_bias[i]
 
 
 @numba.njit(cache=True)
@@ -223,9 +221,7 @@ def run_ranks(
     for b in range(len(starts)):
         if b > 0:
             rows = order[known[b - 1] : known[b]]
-            learn_positives(
-                rows, users, items, True, draws[learned : learned + len(rows)], known_items, state, rates
-            )
+            learn_positives(rows, users, items, True, draws[learned : learned + len(rows)], known_items, state, rates)
             learned += len(rows)
         while group < len(group_ends) and group_ends[group] <= ends[b]:
             first = group_starts[group]
@@ -369,9 +365,7 @@ def run_count_ranks(
             first = group_starts[group]
             last = group_ends[group]
             contest = catalogue[: n_seen[group]]
-            score_counts(
-                users[first], contest, row_to_code, position, recent, counts, seen, personal, keep, scores
-            )
+            score_counts(users[first], contest, row_to_code, position, recent, counts, seen, personal, keep, scores)
             rank_codes(
                 scores[: n_seen[group]],
                 codes[first:last],

@@ -109,7 +109,7 @@ class Ranker(Model):
     def run_ranks(
         self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates
     ) -> np.ndarray | None:
-        """As :meth:`Model.run`, but the rank of each row's item in its event's contest; None if there is no such pass."""
+        """As :meth:`Model.run`, but the rank of each row's item in its event's contest."""
         return None
 
 

@@ -216,9 +216,7 @@ class _Counts(Ranker):
         self._ready()
         return self._items.ids()
 
-    def run_ranks(
-        self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates
-    ) -> np.ndarray:
+    def run_ranks(self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates) -> np.ndarray:
         check_events(events)
         self._ready()
         arriving = plan.order[plan.known[first] : plan.known[last - 1]]

@@ -365,7 +365,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
         return self
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
-        """The probability with which the logistic model takes each row's pair for a positive; 0 for an unknown item."""
+        """The probability that each row's pair is a positive and not a drawn negative; 0 for an unknown item."""
         state = self._state()
         users, items = state.users.find(events["user"]), state.items.find(events["item"])
         scores = np.empty(1)
@@ -387,9 +387,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
     def known_items(self) -> np.ndarray:
         return self._state().items.ids()
 
-    def run_ranks(
-        self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates
-    ) -> np.ndarray:
+    def run_ranks(self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates) -> np.ndarray:
         self._check(events)
         state = self._state()
         arriving = plan.order[plan.known[first] : plan.known[last - 1]]
