@@ -105,6 +105,12 @@ def test_columns_by_name_without_header_and_with_context(write):
     assert ds.card.label_range is None
 
 
+def test_without_a_header_the_first_line_is_line_1(write):
+    ds = own(write("1,2,x,3\n1,2\n1,2,4,3\n,2,4,3\n"), names=["user", "item", "label", "timestamp"])
+    found = {problem.reason: problem.rows for problem in ds.report.problems}
+    assert found == {"wrong number of fields": (2,), "label is not a number": (1,), "no user": (4,)}
+
+
 def test_tasks(write):
     clicks = write("user,item,label,timestamp\n1,2,0,1\n1,3,1,2\n")
     assert own(clicks).card.task == "binary"

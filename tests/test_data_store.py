@@ -285,13 +285,18 @@ def test_ml_100k_reads_the_same_from_either_source(tiny, mirror, files):
     }
 
 
-@pytest.mark.parametrize("name", ["u.data", "u.item", "u.user"])
-def test_ml_100k_cut_files_are_named(tiny, mirror, name):
-    fill(mirror, FROM_GROUPLENS)
-    for end in (len(FROM_GROUPLENS[name]) // 2, -1 - FROM_GROUPLENS[name][:-1][::-1].index(b"\n")):
-        (mirror / name).write_bytes(FROM_GROUPLENS[name][:end])
+@pytest.mark.parametrize("files", [FROM_GROUPLENS, FROM_RECBOLE], ids=["grouplens", "recbole"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["ratings", "items", "users"])
+def test_ml_100k_files_cut_anywhere_are_named(tiny, mirror, files, which):
+    fill(mirror, files)
+    name = list(files)[which]
+    for end in range(len(files[name])):
+        (mirror / name).write_bytes(files[name][:end])
         with pytest.raises(data.DataError, match=name.replace(".", r"\.")):
             data.ml_100k()
+    (mirror / name).write_bytes(files[name].replace(b"\n2", b"\t|\n2", 1))
+    with pytest.raises(data.DataError, match=name.replace(".", r"\.")):
+        data.ml_100k()
     (mirror / name).unlink()
     with pytest.raises(data.DataMissing, match=name.replace(".", r"\.")):
         data.ml_100k()
@@ -334,6 +339,23 @@ def test_fetch_ml_100k_out_of_the_wheel(tiny, no_grouplens, tmp_path, monkeypatc
     assert (folder / "u.data").read_bytes() == RATINGS
     assert len(data.ml_100k().events) == 3
     assert sorted(path.name for path in folder.iterdir()) == ["ml-100k.item", "ml-100k.user", "u.data"]
+
+
+def test_fetch_ml_100k_that_stops_half_way_is_not_ready(tiny, no_grouplens, tmp_path, monkeypatch):
+    monkeypatch.setattr(MODULE, "_WHEEL_SHA256", wheel(tmp_path / "recbole-1.2.1-py3-none-any.whl", RATINGS))
+    fake_pip(monkeypatch, tmp_path / "recbole-1.2.1-py3-none-any.whl")
+    written = []
+
+    def stop_after_one(path, content):
+        if written:
+            raise KeyboardInterrupt
+        written.append(store.write_atomic(path, content))
+
+    monkeypatch.setattr(MODULE, "write_atomic", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        data.fetch("ml_100k")
+    assert written[0].name != "u.data"
+    assert data.status("ml_100k").state == "missing"
 
 
 def test_fetch_ml_100k_refuses_another_wheel(tiny, no_grouplens, tmp_path, monkeypatch):

@@ -87,8 +87,11 @@ def ml_100k() -> Dataset:
 def _fields(path: Path, width: int) -> list[list[str]]:
     """The rows of one of the attribute files, of GroupLens (bars, Latin-1) or recbole (tabs, UTF-8, a header)."""
     recbole = path.name.startswith("ml-100k")
-    text = path.read_text(encoding="utf-8" if recbole else "latin-1")
-    rows = [line.split("\t" if recbole else "|") for line in text.removesuffix("\n").split("\n")][1 if recbole else 0 :]
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        raise DataError(f"{path} ends in the middle of a line: truncated, fetch it again")
+    text = content.decode("utf-8" if recbole else "latin-1")
+    rows = [line.split("\t" if recbole else "|") for line in text.rstrip("\n").split("\n")][1 if recbole else 0 :]
     for number, row in enumerate(rows, start=2 if recbole else 1):
         if len(row) != width:
             raise DataError(f"{path}, line {number}: {len(row)} fields, expected {width}: damaged, fetch it again")
