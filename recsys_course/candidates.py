@@ -121,9 +121,9 @@ def _group_ends(events: pd.DataFrame, user: np.ndarray, timestamps: np.ndarray) 
             row = int(np.argmax(broken)) + 1
             raise ValueError(f"event {event[row]} has more than one {name} (row {row}): a basket has exactly one")
     ends = np.append(np.flatnonzero(change) + 1, len(event))
-    if len(ends) != len(np.unique(event)):
-        names = pd.Series(event[ends - 1])
-        raise ValueError(f"event {names[names.duplicated()].iloc[0]} is split up: sort by timestamp and event")
+    again = pd.Series(event[ends - 1]).duplicated().to_numpy()
+    if again.any():
+        raise ValueError(f"event {event[ends - 1][again][0]} is split up: sort by timestamp and event")
     return ends
 
 

@@ -28,7 +28,17 @@ __all__ = ["COLUMNS", "OUTCOMES", "EventsError", "check_events", "sort_events", 
 COLUMNS = ("user", "item", "label", "timestamp")
 
 # Columns of the course's data sets that are known only after an event: with them a model would be told the answer.
-OUTCOMES = ("label", "view", "purchase_delay", "p_view", "p_purchase", "quantity", "sales_value", "discount", "products")
+OUTCOMES = (
+    "label",
+    "view",
+    "purchase_delay",
+    "p_view",
+    "p_purchase",
+    "quantity",
+    "sales_value",
+    "discount",
+    "products",
+)
 
 
 class EventsError(ValueError):

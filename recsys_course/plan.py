@@ -71,17 +71,17 @@ def every(interval: int | str | pd.Timedelta | None) -> int | pd.Timedelta | Non
     """
     if interval is None:
         return None
+    too_short = f"an interval must be positive (and a time at least one second), not {interval!r}"
     if isinstance(interval, (int, np.integer)) and not isinstance(interval, bool):
-        length: int | pd.Timedelta = int(interval)
-        positive = length > 0
-    else:
-        try:
-            length = pd.Timedelta(interval)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{interval!r} is no interval: use a number of events or a time such as '1D'") from error
-        positive = length >= pd.Timedelta(seconds=1)
-    if not positive:
-        raise ValueError(f"an interval must be positive (and a time at least one second), not {interval!r}")
+        if interval < 1:
+            raise ValueError(too_short)
+        return int(interval)
+    try:
+        length = pd.Timedelta(interval)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{interval!r} is no interval: use a number of events or a time such as '1D'") from error
+    if not length >= pd.Timedelta(seconds=1):  # NaT too compares as False
+        raise ValueError(too_short)
     return length
 
 
@@ -134,28 +134,30 @@ def make_plan(
     if timestamps[start - 1] == timestamps[start]:
         raise ValueError(f"row {start} shares its timestamp with the row before it: start where an instant starts")
     ends = tie_ends(timestamps)
-    updates = _cuts(timestamps, start, ends, every(update_every))
-    retrains = _cuts(timestamps, start, ends, every(retrain_every))
-    starts = np.union1d(np.union1d(updates, retrains), [start]).astype(np.int64)
+    # Marks on rows, and not sorted sets of row numbers: the work stays linear in the number of rows.
+    begins = np.zeros(n_rows + 1, dtype=bool)
+    retrains = np.zeros(n_rows + 1, dtype=bool)
+    begins[_cuts(timestamps, start, ends, every(update_every))] = True
+    retrains[_cuts(timestamps, start, ends, every(retrain_every))] = True
+    begins |= retrains
+    begins[: start + 1] = retrains[: start + 1] = begins[n_rows] = False
+    begins[start] = True
+    starts = np.flatnonzero(begins)
     order, known = _arrivals(timestamps, starts, delay)
     if known[0] == 0:
         raise ValueError("no label has arrived before the first prediction: start later or shorten the delay")
-    return Plan(starts, np.append(starts[1:], n_rows), order, known, np.isin(starts, retrains))
+    return Plan(starts, np.append(starts[1:], n_rows), order, known, retrains[starts])
 
 
 def _cuts(timestamps, start, ends, interval):
-    """Rows at which a new block starts, start itself left out."""
+    """Rows at which a new block would start; the caller drops those outside the scored part."""
     if interval is None:
         return np.empty(0, dtype=np.int64)
     if isinstance(interval, int):
         if interval == 1:
-            cuts = ends
-        else:
-            cuts = ends[np.searchsorted(ends, np.arange(start + interval, len(timestamps), interval))]
-    else:
-        period = timestamps // int(interval.total_seconds())
-        cuts = np.flatnonzero(np.diff(period)) + 1
-    return np.unique(cuts[(cuts > start) & (cuts < len(timestamps))])
+            return ends
+        return ends[np.searchsorted(ends, np.arange(start + interval, len(timestamps), interval))]
+    return np.flatnonzero(np.diff(timestamps // int(interval.total_seconds()))) + 1
 
 
 def _arrivals(timestamps, starts, delay):

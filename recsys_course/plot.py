@@ -87,7 +87,7 @@ def quality_over_time(results, *, windows: int = 20, ax=None):
 def cost_quality(results, *, ax=None):
     """Draw quality against cost: what each strategy reaches, and how many examples it learns for it.
 
-    Costs span orders of magnitude, so their axis is logarithmic; a strategy that learns nothing stands at its left edge.
+    Costs span orders of magnitude, so their axis is logarithmic; what learns nothing stands at its left.
 
     Returns
     -------

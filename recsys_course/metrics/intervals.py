@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 __all__ = ["Interval", "block_interval", "group_interval", "naive_interval", "user_interval"]
 
@@ -22,9 +23,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def group_interval(
-    values, groups, *, rng: np.random.Generator, samples: int = 1000, level: float = 0.95
-) -> Interval:
+def group_interval(values, groups, *, rng: np.random.Generator, samples: int = 1000, level: float = 0.95) -> Interval:
     """Mean of ``values`` with a bootstrap interval that resamples whole groups.
 
     Parameters
@@ -63,7 +62,7 @@ def group_interval(
     groups = np.asarray(groups)
     if values.shape != groups.shape or values.ndim != 1:
         raise ValueError(f"values have shape {values.shape}, groups {groups.shape}: give one of each per row")
-    _, number = np.unique(groups, return_inverse=True)
+    number, _ = pd.factorize(groups)
     n_groups = int(number.max()) + 1 if len(number) else 0
     if n_groups < 2:
         raise ValueError(f"an interval needs at least two groups, not {n_groups}")

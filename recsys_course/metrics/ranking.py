@@ -9,6 +9,7 @@ gives one value per event; their mean over events is the metric.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 __all__ = ["hit_rate", "ndcg", "recall"]
 
@@ -21,7 +22,7 @@ def _check(ranks, events, k) -> tuple[np.ndarray, np.ndarray, int]:
         raise ValueError(f"k must be at least 1, not {k}")
     if np.isnan(ranks).any() or (ranks < 0).any():
         raise ValueError("a rank is missing or negative: 0 is the best, infinity a miss")
-    _, number = np.unique(events, return_inverse=True)
+    number, _ = pd.factorize(events, sort=True)
     return ranks, number, int(number.max()) + 1 if len(number) else 0
 
 

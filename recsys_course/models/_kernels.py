@@ -64,8 +64,8 @@ def mean_score(total, logistic):
     return total[0] / total[1]
 
 
-@numba.njit(cache=True, fastmath=_LANES)
-def learn_labels(rows, users, items, labels, count, total, state, rates, logistic):
+@numba.njit(cache=True, fastmath=_LANES, inline="always")
+def _learn_labels(rows, users, items, labels, count, total, state, rates, logistic):
     """Learn the given rows, one after the other; with ``count`` each enters mu and the counts first."""
     user_bias, item_bias, user_factors, item_factors, user_count, item_count = state
     step_bias, step_factor, shrink_bias, shrink_factor = rates
@@ -86,8 +86,8 @@ def learn_labels(rows, users, items, labels, count, total, state, rates, logisti
         step(error, p, q, step_factor, shrink_factor)
 
 
-@numba.njit(cache=True, fastmath=_LANES)
-def predict_labels(first, last, users, items, total, state, logistic, low, high, out):
+@numba.njit(cache=True, fastmath=_LANES, inline="always")
+def _predict_labels(first, last, users, items, total, state, logistic, low, high, out):
     """Write the predictions of rows first .. last - 1 to out[0], out[1], ...
 
     An id from which nothing was learned yet adds nothing: its factors are still random numbers.
@@ -109,13 +109,18 @@ def predict_labels(first, last, users, items, total, state, logistic, low, high,
         out[row - first] = in_label_units(score, logistic, low, high)
 
 
-@numba.njit(cache=True, nogil=True)
+# The two are written into the fused pass, where a call for each event would cost ten times what it does.
+learn_labels = numba.njit(cache=True, fastmath=_LANES)(_learn_labels.py_func)
+predict_labels = numba.njit(cache=True, fastmath=_LANES)(_predict_labels.py_func)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_LANES)
 def run_labels(starts, ends, order, known, users, items, labels, total, state, rates, logistic, low, high, out):
     """The fused pass: predict a block, learn what has arrived, predict the next, ..."""
     for b in range(len(starts)):
         if b > 0:
-            learn_labels(order[known[b - 1] : known[b]], users, items, labels, True, total, state, rates, logistic)
-        predict_labels(
+            _learn_labels(order[known[b - 1] : known[b]], users, items, labels, True, total, state, rates, logistic)
+        _predict_labels(
             starts[b], ends[b], users, items, total, state, logistic, low, high, out[starts[b] - starts[0] :]
         )
 

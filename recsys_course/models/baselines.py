@@ -49,9 +49,10 @@ class RunningMeans(Model):
             raise ValueError(f"shrink must be at least 0, not {shrink}")
         self.forget = forget
         self.shrink = shrink
-        self._users: Vocabulary | None = None
+        self._fitted = False
 
     def _start(self) -> None:
+        self._fitted = True
         self._users, self._items = Vocabulary(), Vocabulary()
         self._state = (np.zeros(2), *(np.zeros(0) for _ in range(4)))
         self.examples_learned = 0
@@ -63,7 +64,7 @@ class RunningMeans(Model):
 
     def update(self, events: pd.DataFrame) -> RunningMeans:
         check_events(events)
-        if self._users is None:
+        if not self._fitted:
             self._start()
         users, items = self._admit(events)
         rows = np.arange(len(events))
@@ -113,7 +114,7 @@ class RunningMeans(Model):
         return 16 * (1 + len(self._users) + len(self._items))
 
     def _ready(self) -> None:
-        if self._users is None:
+        if not self._fitted:
             raise NotFittedError("RunningMeans has learned nothing yet: call fit or update first")
 
 
@@ -132,9 +133,10 @@ class _Counts(Ranker):
     def __init__(self, window: int | None, keep: float) -> None:
         self._window = window
         self._keep = keep  # below zero: nothing is counted per user
-        self._users: Vocabulary | None = None
+        self._fitted = False
 
     def _start(self) -> None:
+        self._fitted = True
         self._users, self._items, self._pairs = Vocabulary(), Vocabulary(), Vocabulary()
         self._position = np.zeros(1, np.int64)
         self._recent = np.zeros(self._window or 0, np.int64)
@@ -150,7 +152,7 @@ class _Counts(Ranker):
 
     def update(self, events: pd.DataFrame):
         check_events(events)
-        if self._users is None:
+        if not self._fitted:
             self._start()
         users, items, pairs = self._admit(events)
         rows = np.arange(len(events))
@@ -259,7 +261,7 @@ class _Counts(Ranker):
         return 9 * len(self._items) + 8 * len(self._recent) + per_user
 
     def _ready(self) -> None:
-        if self._users is None:
+        if not self._fitted:
             raise NotFittedError(f"{type(self).__name__} has learned nothing yet: call fit or update first")
 
 

@@ -59,16 +59,16 @@ class _Factors:
         rows = len(self.users) * (self.user_factors.shape[1] + 2) + len(self.items) * (self.item_factors.shape[1] + 2)
         return 8 * rows
 
-    def add(self, events: pd.DataFrame) -> None:
-        """Make room for every id of these events, in order of arrival."""
-        self.users.add(events["user"])
-        self.items.add(events["item"])
+    def add(self, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of each event's user and item; ids not met before get new ones, in order of arrival."""
+        users, items = self.users.add(events["user"]), self.items.add(events["item"])
         self.user_bias, self.user_factors, self.user_count = self._grow(
             len(self.users), self.user_bias, self.user_factors, self.user_count, self.user_rng
         )
         self.item_bias, self.item_factors, self.item_count = self._grow(
             len(self.items), self.item_bias, self.item_factors, self.item_count, self.item_rng
         )
+        return users, items
 
     def count(self, users: np.ndarray, items: np.ndarray) -> None:
         """Count events per row; a row with a count of 0 is not used in a prediction."""
@@ -214,7 +214,8 @@ class MatrixFactorization(_FactorModel, Model):
         self._check(events)
         self._start()
         self._total = np.zeros(2)
-        users, items, labels = self._admit(events)
+        users, items = self._state().add(events)
+        labels = events["label"].to_numpy()
         # mu is the mean of all labels, and known before the first pass, as are all ids.
         self._total[:] = labels.sum(), len(labels)
         self._state().count(users, items)
@@ -230,7 +231,8 @@ class MatrixFactorization(_FactorModel, Model):
         if self._factors is None:
             self._start()
             self._total = np.zeros(2)
-        self._learn(np.arange(len(events)), *self._admit(events), count=True)
+        users, items = self._state().add(events)
+        self._learn(np.arange(len(events)), users, items, events["label"].to_numpy(), count=True)
         return self
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
@@ -275,13 +277,8 @@ class MatrixFactorization(_FactorModel, Model):
             if outside.any():
                 row = int(np.argmax(outside))
                 raise EventsError(
-                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs labels 0 and 1"
+                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs 0 or 1"
                 )
-
-    def _admit(self, events: pd.DataFrame):
-        state = self._state()
-        state.add(events)
-        return state.users.find(events["user"]), state.items.find(events["item"]), events["label"].to_numpy()
 
     def _learn(self, rows, users, items, labels, *, count: bool) -> None:
         _kernels.learn_labels(
@@ -347,7 +344,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
     def fit(self, events: pd.DataFrame) -> ImplicitFactorization:
         self._check(events)
         self._begin()
-        users, items = self._admit(events)
+        users, items = self._state().add(events)
         rows = np.arange(len(events))
         self._state().count(users, items)
         self._n_known[0] = len(self._state().items)
@@ -361,7 +358,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
         self._check(events)
         if self._factors is None:
             self._begin()
-        self._learn(np.arange(len(events)), *self._admit(events), count=True)
+        self._learn(np.arange(len(events)), *self._state().add(events), count=True)
         return self
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
@@ -429,13 +426,8 @@ class ImplicitFactorization(_FactorModel, Ranker):
         if other.any():
             row = int(np.argmax(other))
             raise EventsError(
-                f"column 'label' is {events['label'].iloc[row]} in row {row}: on an implicit stream every label is 1"
+                f"column 'label' is {events['label'].iloc[row]} in row {row}: an implicit stream has labels of 1"
             )
-
-    def _admit(self, events: pd.DataFrame):
-        state = self._state()
-        state.add(events)
-        return state.users.find(events["user"]), state.items.find(events["item"])
 
     def _learn(self, rows, users, items, *, count: bool) -> None:
         draws = self._draw_rng.random((len(rows), self.n_negatives))

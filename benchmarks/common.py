@@ -1,0 +1,77 @@
+"""What every benchmark needs: a clock that can be trusted, the machine it ran on, and a file for the figures."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Median wall-clock seconds of several calls; the first call of all, which compiles, is not counted."""
+    run()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def machine(packages: tuple[str, ...]) -> dict:
+    """The machine and the versions, without a name of either a person or a place."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def finish(name: str, table: pd.DataFrame, claims: dict[str, bool], settings: dict, packages: tuple[str, ...]) -> None:
+    """Print the table and the claims, write the figures, and exit with 1 if a claim failed."""
+    print(table.to_string())
+    for claim, holds in claims.items():
+        print(f"{'holds' if holds else 'FAILS'}: {claim}")
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(
+        {
+            "benchmark": name,
+            "machine": machine(packages),
+            "settings": settings,
+            "table": json.loads(table.reset_index().to_json(orient="records")),
+            "claims": claims,
+        },
+        indent=1,
+    )
+    path = RESULTS / f"{name}.json"
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(path)
+    print(f"written: benchmarks/results/{path.name}")
+    sys.exit(0 if all(claims.values()) else 1)
