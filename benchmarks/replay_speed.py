@@ -16,6 +16,8 @@ import os
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from river import optim, reco
@@ -59,7 +61,7 @@ def main() -> None:
 
     rows = []
     for size in SIZES:
-        seconds = median_seconds(lambda size=size: ours(size), REPEATS)
+        seconds = median_seconds(partial(ours, size), REPEATS)
         rows.append(("replay, per event", size, seconds))
     rows.append(("River BiasedMF", RIVER_EVENTS, median_seconds(river, 1)))
     table = pd.DataFrame(rows, columns=["what", "events", "seconds"])

@@ -236,6 +236,126 @@ def _tell(changes: list[Any]) -> None:
             print(sentence.format(path=change.path, beside=change.beside))
 
 
+# --- tour ---------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples: `recsys-course tour`; `recsys-course tour --data complete_journey`; "
+    "`recsys-course tour --data plays.csv --user listener --item track --time played_at --no-label`."
+)
+def tour(
+    source: Annotated[
+        str, typer.Option("--data", help="A data set's name, a folder that holds one, or a CSV or parquet file.")
+    ] = "movielens",
+    user: Annotated[str, typer.Option(help="The file's column of users.")] = "user",
+    item: Annotated[str, typer.Option(help="The file's column of items.")] = "item",
+    label: Annotated[str, typer.Option(help="The file's column of ratings, or of 0 and 1.")] = "label",
+    no_label: Annotated[bool, typer.Option("--no-label", help="Each row is a purchase, a click or a play.")] = False,
+    timestamp: Annotated[str, typer.Option("--time", help="The file's column of times.")] = "timestamp",
+    basket: Annotated[str | None, typer.Option(help="The file's column of basket numbers, if rows form them.")] = None,
+    time_format: Annotated[str | None, typer.Option(help="The format of the times, as in %d.%m.%Y.")] = None,
+    separator: Annotated[str | None, typer.Option(help="The character between the file's columns.")] = None,
+    duplicates: Annotated[str, typer.Option(help="Rows that repeat a key: raise, keep, first or last.")] = "raise",
+    retrains: Annotated[int, typer.Option(min=1, help="How many full retrains to spread over the stream.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")] = 0,
+) -> None:
+    """Walk the whole loop on real data: frozen, retrained, and learning from each event.
+
+    The first two fifths of the events are the past, on which each model is fitted. Then it lives through the rest: it
+    predicts each event before it learns from it. One table shows how well, and at what cost.
+    """
+    from recsys_course import tour as course_tour
+
+    dataset = _dataset(
+        source,
+        user=user,
+        item=item,
+        label=None if no_label else label,
+        timestamp=timestamp,
+        event=basket,
+        time_format=time_format,
+        separator=separator,
+        duplicates=duplicates,
+    )
+    events = dataset.events
+    users, items = events["user"].nunique(), events["item"].nunique()
+    _print(f"{dataset.card.title}: {len(events):,} rows, {users:,} users, {items:,} items")
+    if dataset.report is not None:
+        _print(str(dataset.report))
+    try:
+        strategies = course_tour.contenders(dataset, retrains=retrains, seed=seed)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--retrains") from problem
+    with _bars(strategies) as advance:
+        results = course_tour.run(dataset, strategies, advance)
+    _print(_verdict_table(course_tour.verdicts(results)))
+    _print(
+        "examples: events learned for each event scored, each pass counted, without the first fit, which all share.\n"
+        "days old: median age of the newest label that the model had learned. CPU s: on this machine.\n"
+        "better, worse: beyond what the chance of which users came by explains. Chapter 00 says more of each."
+    )
+
+
+def _dataset(source: str, **columns: Any) -> Any:
+    from recsys_course import data
+
+    path = Path(source)
+    if source in data.names():
+        return data.load(source)
+    if path.is_dir():
+        # A folder with the name and the files of a set, such as a mirror's: read the set from there.
+        for card in data.cards().values():
+            if card.mirror == path.resolve().name:
+                os.environ["RECSYS_COURSE_MIRROR"] = str(path.resolve().parent)
+                return data.load(card.name)
+        known = ", ".join(card.mirror for card in data.cards().values() if card.mirror)
+        raise data.DataError(f"{source} is a folder, and not one of {known}: name a file, or a set of `data list`")
+    if not path.exists() and not path.suffix:
+        raise data.DataError(f"{source} is neither a file nor one of the sets {', '.join(data.names())}")
+    return data.own(path, **columns)
+
+
+def _bars(names: Any) -> Any:
+    from contextlib import contextmanager
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    @contextmanager
+    def bars() -> Any:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, transient=True) as progress:
+            tasks = {name: progress.add_task(name, total=1.0, start=False) for name in names}
+
+            def advance(name: str, share: float) -> None:
+                if share == 0.0:
+                    progress.start_task(tasks[name])
+                progress.update(tasks[name], completed=share)
+
+            yield advance
+
+    return bars()
+
+
+def _verdict_table(verdicts: Any) -> Any:
+    metric, against = verdicts.columns[0], verdicts.columns[-1]
+    table = _table("strategy", metric, "examples", "days old", "kB", "CPU s", against.replace("against", "to"))
+    table.padding = (0, 1, 0, 0)  # the whole of it fits a terminal of 80 columns
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for name, row in verdicts.iterrows():
+        table.add_row(
+            str(name),
+            f"{row[metric]:.4f}",
+            f"{row['examples per event']:,.1f}",
+            f"{row['staleness, hours'] / 24:,.1f}",
+            f"{row['model kB']:,.0f}",
+            f"{row['CPU s']:.2f}",
+            row[against],
+        )
+    return table
+
+
 # --- data ---------------------------------------------------------------------------------------------------------
 
 
