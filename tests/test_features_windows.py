@@ -270,10 +270,15 @@ def test_fit_forgets():
     pd.testing.assert_frame_equal(features.fit_transform(events), WindowFeatures(WINDOWS).fit_transform(events))
 
 
-def test_a_large_value_leaves_no_trace():
-    events = pd.DataFrame({"user": 1, "item": 7, "label": [1e16, 1.0, 1.0, 0.0], "timestamp": [0, 1, 2, 11]})
+@pytest.mark.parametrize("values", [[1e16, 1.0, 1.0, 0.0], [1.0, 1e16, 2.0, 0.0]])
+def test_a_large_value_leaves_no_trace(values):
+    events = pd.DataFrame({"user": 1, "item": 7, "label": values, "timestamp": [0, 1, 5, 12]})
     out = WindowFeatures([Window("paid", "user", 10, statistic="sum", value="label")]).fit_transform(events)
-    assert out["paid"].iloc[-1] == 2.0
+    assert out["paid"].iloc[-1] == sum(values[2:])
+
+    events["timestamp"] = [0, 0, 5, 12]
+    out = WindowFeatures([Window("paid", "user", 8, statistic="sum", value="label")]).fit_transform(events)
+    assert out["paid"].iloc[-1] == values[2]
 
 
 def test_the_kernel_is_compiled_once_for_all_ways_to_call_it():
