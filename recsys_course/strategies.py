@@ -64,7 +64,16 @@ class Strategy:
         """Fit anew on all labels that have arrived so far."""
 
     def run(self, events, plan: Plan, first: int, last: int, contest: Candidates | None) -> np.ndarray | None:
-        """The blocks ``first`` .. ``last - 1`` in one compiled pass, where the model has one."""
+        """The blocks ``first`` .. ``last - 1`` in one compiled pass; None where that would not be the same.
+
+        It is the same for a single block, with nothing to learn in between, and where learning means the model's own
+        update and nothing else. A strategy that defines ``update`` or ``predict`` anew is asked block by block.
+        """
+        kind = type(self)
+        predicts_plainly = kind.predict is Strategy.predict and kind.score_items is Strategy.score_items
+        learns_plainly = last == first + 1 or kind.update is Incremental.update
+        if not (predicts_plainly and learns_plainly):
+            return None
         if contest is None:
             return self.model.run(events, plan, first, last)
         return self.model.run_ranks(events, plan, first, last, contest)  # type: ignore[attr-defined]

@@ -266,3 +266,21 @@ def test_bad_intervals(bad):
         Incremental(RunningMeans(), every=bad)
     with pytest.raises(ValueError):
         PeriodicRetrain(RunningMeans(), every=bad)
+
+
+def test_a_strategy_with_a_rule_of_its_own_is_not_run_past_it():
+    """The compiled pass knows the model's update alone; a subclass that does something else must be asked."""
+
+    class Twice(Incremental):
+        def update(self, arrived):
+            self.model.update(arrived)
+            self.model.update(arrived)
+
+    class Calm(Incremental):
+        def predict(self, events):
+            return np.full(len(events), 3.0)
+
+    model = MatrixFactorization(2, rng=np.random.default_rng(0))
+    stream = ratings(ties=False)
+    assert replay(stream, Twice(model), task="rating").cost.examples == 2 * 179
+    assert (replay(stream, Calm(model), task="rating").scores == 3.0).all()
