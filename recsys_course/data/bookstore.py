@@ -199,7 +199,7 @@ class BookstoreConfig:
 
 
 class Bookstore:
-    """One simulated world: the truth behind the events. Taught in chapter 00; off-policy truth in chapter 05.
+    """One simulated world: the truth behind the events. Taught in chapter 01.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ class Bookstore:
     def respond(self, users: Ints, books: Ints, timestamps: Ints, rng: np.random.Generator) -> pd.DataFrame:
         """Show books to readers and see what happens: one row of ``view``, ``label``, ``purchase_delay``, ``p_*`` each.
 
-        This is how a policy of one's own meets the world (chapter 10); it is also how the log was made.
+        This is how a policy of one's own meets the world; it is also how the log was made.
         """
         users, books, timestamps = np.broadcast_arrays(*map(np.atleast_1d, (users, books, timestamps)))
         z = self.interest(users, books, timestamps)
@@ -439,7 +439,7 @@ class Bookstore:
         """All drifts that are switched on, one a row: what moves, between which times, and how much.
 
         Columns: ``kind`` (gradual, sudden, seasonal), ``what``, ``start`` and ``end`` (unix seconds; no value for one
-        that does not end), ``size`` and ``unit``. Taught in chapter 10.
+        that does not end), ``size`` and ``unit``. Taught in chapter 01.
 
         >>> world = Bookstore(np.random.default_rng(0))
         >>> [(kind, what) for kind, what in world.drifts()[["kind", "what"]].to_numpy()][:4]

@@ -66,7 +66,7 @@ def ml_100k() -> Dataset:
     Notes
     -----
     Harper and Konstan (2015), under MovieLens' terms: research, not commercial, not to be passed on.
-    Taught in chapter 06.
+    For comparing with published tables, in later chapters.
 
     Examples
     --------

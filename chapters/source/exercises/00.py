@@ -180,8 +180,8 @@ def flattery(table):
 #
 # *Objective 4.* Write `bootstrap_by_user(values, users, rng)`, which returns the lower and upper end of a 95 %
 # interval for the mean of `values`: draw as many users as there are, with replacement, take the mean over all rows of
-# the drawn users (a user drawn twice counts twice), do this five hundred times, and return the quantiles 0.025 and
-# 0.975 of the means.
+# the drawn users (a user drawn twice counts twice), do this five hundred times, and return the quantiles `0.025` and
+# `0.975` of the means.
 
 # %%
 frozen, online = (
