@@ -23,7 +23,7 @@
 # **What you need.** Python and a little pandas. No recommender theory: the model of this chapter is a black box, and
 # a later one opens it.
 #
-# **Time.** 30 minutes to read, a few seconds to run.
+# **Time.** 25 minutes to read, a few seconds to run.
 #
 # **Sections of the source.** A2.4, A5.1 and B9.1. The course walks through two Chinese articles on model updating and
 # online learning, one after the other; the letters A and B stand for the first and the second, the numbers for their
@@ -440,9 +440,9 @@ print(f"labels a day late: RMSE {late_error:.3f}; of the gain over frozen, {kept
 #
 # ## Read on
 #
-# - Gama, Sebastião and Rodrigues on evaluating stream learners [@gama2013].
-# - Koren, Bell and Volinsky on the black box [@koren2009].
-# - Harper and Konstan on where the ratings come from [@harper2015].
+# - On evaluating stream learners, test-then-train: [@gama2013!]
+# - On the black box, and why biases come first: [@koren2009!]
+# - On where the ratings come from: [@harper2015!]
 # - Chapter 01 says what the words mean and shows how fast a model ages on other streams.
 #
 # ## Exercises
