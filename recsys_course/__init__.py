@@ -2,7 +2,7 @@
 
 One road, walked in one direction; each stop is a module that can be read in one sitting::
 
-    events -> data -> features -> models -> strategies -> replay -> metrics -> report -> plot
+    events -> data -> features -> candidates, plan -> models -> strategies -> replay -> metrics -> report -> plot
 
 Importing the package loads none of them: each chapter imports the stops that it uses.
 """
