@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 
 from recsys_course.data._lookup import normal, uniform, wander
 from recsys_course.data.bookstore import (
-    CARD,
     DAY,
     ORACLE_COLUMNS,
     OUTCOME_COLUMNS,
@@ -36,6 +35,7 @@ from recsys_course.data.bookstore import (
     bookstore_stream,
 )
 from recsys_course.data.dataset import DataError
+from recsys_course.data.store import card
 from recsys_course.events import check_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -646,7 +646,7 @@ def test_building_the_sample_again_gives_the_same_bytes(tmp_path):
 def test_the_card_tells_the_truth():
     ds = bookstore()
     events = ds.events
-    assert ds.card is CARD and ds.card.task == "binary" and ds.card.label_range == (0.0, 1.0)
+    assert ds.card is card("bookstore") and ds.card.task == "binary" and ds.card.label_range == (0.0, 1.0)
     assert ds.card.counts == {
         "exposures": len(events),
         "users": events["user"].nunique(),

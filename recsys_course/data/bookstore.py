@@ -31,11 +31,10 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.data._lookup import Ints, normal, uniform, wander
-from recsys_course.data.dataset import Card, Dataset
-from recsys_course.data.store import read_parquet, require
+from recsys_course.data.dataset import Dataset
+from recsys_course.data.store import card, read_parquet, require
 
 __all__ = [
-    "CARD",
     "CATEGORIES",
     "ORACLE_COLUMNS",
     "OUTCOME_COLUMNS",
@@ -532,44 +531,6 @@ class _Shelf:
         return self.books[chosen], self.probability(by_category[np.arange(n), self.category[chosen]], chosen)
 
 
-CARD = Card(
-    name="bookstore",
-    title="A simulated online bookstore",
-    task="binary",
-    label_range=(0.0, 1.0),
-    licence="CC BY 4.0, as the text of the course.",
-    source="Simulated by recsys_course/data/bookstore.py; datasets/build_bookstore.py made the sample.",
-    access="ships",
-    event="The shop showed one book to one reader; a row is an exposure, its label whether the reader bought the book.",
-    counts={"exposures": 200_000, "users": 1_197, "items": 600, "views": 110_843, "purchases": 72_121},
-    span=(1_704_067_274, 1_712_709_064),
-    quirks=(
-        "It is simulated: 55 % of the exposures are opened and 36 % end in a purchase, far more than in a real shop, "
-        "so that a small sample teaches much.",
-        "view, purchase_delay, p_view and p_purchase are not known when a book is shown: a model that reads them "
-        "cheats.",
-        "A purchase is known purchase_delay seconds after its exposure; before that its label looks like 0.",
-        "What is shown is not drawn uniformly: popular and new books and those of the reader's favourite categories "
-        "come more often. The propensity says how often; it is never below 0.0002.",
-        "A reader can be shown, and can buy, the same book again: 27 % of the rows repeat a pair of reader and book.",
-        "On day 65 (2024-03-06) a quarter of the readers change their tastes and each category gets a new trend; "
-        "tastes and the appeal of books wander all the time, and categories have a weekly and a yearly season.",
-        "Two readers and one book arrive each day, and those who have been there longest leave. The time of arrival of "
-        "those of the first day lies before the first event.",
-        "In the shipped sample the three probabilities are rounded to four significant digits.",
-    ),
-    columns={
-        "category": "category of the book",
-        "propensity": "probability with which the shop showed this book to this reader at that time",
-        "view": "1 if the reader opened the book, else 0",
-        "purchase_delay": "seconds from exposure to purchase, missing where nothing was bought",
-        "p_view": "true probability that an exposure like this one is opened",
-        "p_purchase": "true probability that an exposure like this one ends in a purchase",
-    },
-    files={"exposures.parquet": "sha256:309cfd1daae312957e0321dd471a3f5f72c027cdb6a6d7626d4551df5876ca65"},
-)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class BookstoreDataset(Dataset):
     """A data set with the world that made it, which knows the truth: see :class:`Bookstore`."""
@@ -629,7 +590,7 @@ def bookstore(
 
 def _sample() -> BookstoreDataset:
     """The shipped sample; the file says with which generator and settings it was made."""
-    table = read_parquet(require(CARD, "exposures.parquet"))
+    table = read_parquet(require(card("bookstore"), "exposures.parquet"))
     made_with = json.loads(table.schema.metadata[b"bookstore"])
     settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in made_with["config"].items()}
     world = Bookstore(np.random.default_rng(made_with["rng"]), BookstoreConfig(**settings))
@@ -640,10 +601,10 @@ def _sample() -> BookstoreDataset:
 
 def _dataset(world: Bookstore, events: pd.DataFrame, *, shipped: bool) -> BookstoreDataset:
     last = int(world.day_of(events["timestamp"].iloc[-1]))
-    about = CARD
+    about = card("bookstore")
     if not shipped:
         about = replace(
-            CARD,
+            about,
             access="simulated",
             counts={"exposures": len(events), "users": events["user"].nunique(), "items": events["item"].nunique()},
             span=(int(events["timestamp"].iloc[0]), int(events["timestamp"].iloc[-1])),

@@ -56,7 +56,7 @@ __all__ = [
 
 @cache
 def cards() -> dict[str, Card]:
-    """All data cards, by name: from ``cards.toml`` beside this module, and that of the bookstore from its simulator.
+    """All data cards, by name, from ``cards.toml`` beside this module.
 
     Taught in chapter 01.
 
@@ -64,9 +64,7 @@ def cards() -> dict[str, Card]:
     ['bookstore', 'complete_journey', 'ml_100k', 'movielens', 'movietweetings']
     """
     table = tomllib.loads((Path(__file__).parent / "cards.toml").read_text(encoding="utf-8"))
-    from recsys_course.data.bookstore import CARD  # here, because the bookstore reads its sample through this module
-
-    return {name: _card(name, entry) for name, entry in table.items()} | {CARD.name: CARD}
+    return {name: _card(name, entry) for name, entry in table.items()}
 
 
 def _card(name: str, entry: dict) -> Card:
