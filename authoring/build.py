@@ -53,7 +53,7 @@ def build(course: Course, document: Document, *, cell_seconds: float = CELL_SECO
         return Built(document, with_stable_ids(student_version(notebook).cells, document.key), None)
     check_data(notebook, document)
     document.notebook.parent.mkdir(parents=True, exist_ok=True)  # where it is read is where it runs
-    run = execute(notebook, document.notebook.parent, document.notebook.name, cell_seconds=cell_seconds)
+    run = execute(notebook, document.notebook.parent, document.key, cell_seconds=cell_seconds)
     return Built(document, notebook, run)
 
 
@@ -106,7 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--cell-timeout", type=float, default=CELL_SECONDS, help="seconds for one cell (%(default)s)")
     options = parser.parse_args(arguments)
-    course, failed = Course(), 0
+    course = Course()
+    failed: set[tuple[str, str]] = set()
     try:
         documents = course.documents(options.numbers or None)
     except CourseError as problem:
@@ -114,12 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(HEADER, flush=True)
     for document in documents:
+        if document.kind == "exercise" and ("solution", document.number) in failed:
+            continue  # both or neither, so that they stay two versions of one text
         try:
             built = build(course, document, cell_seconds=options.cell_timeout)
             write(document.notebook, built.text)
             print(report_line(built), flush=True)
         except CourseError as problem:
-            failed += 1
+            failed.add((document.kind, document.number))
             print(f"error: {problem}", file=sys.stderr, flush=True)
     return 1 if failed else 0
 
