@@ -323,7 +323,7 @@ class WindowFeatures(TransformerMixin, BaseEstimator):
         if learn and len(times):
             self._learned_until = int(times[-1])
             self.clock_ = max(self.clock_, self._learned_until)
-        return pd.DataFrame(out, index=events.index, columns=self._names) if ask else pd.DataFrame()
+        return pd.DataFrame(out, index=events.index, columns=self._names, copy=False) if ask else pd.DataFrame()
 
 
 _NOTHING, _ZERO, _NO_OUTPUT = np.zeros(1, dtype=np.bool_), np.zeros(1), np.zeros((0, 0))
