@@ -55,7 +55,7 @@ import pandas as pd
 from recsys_course import data, plot
 
 assert sys.version_info >= (3, 11), "this course needs Python 3.11 or newer"
-assert data.available("movielens"), "the ratings that ship with the course are missing: run recsys-course doctor"
+assert data.available("movielens"), "the ratings are missing: run recsys-course doctor"
 plot.use_style()
 "ready"
 
@@ -190,7 +190,8 @@ for second, at_once in stream.groupby("timestamp"):
     predictions.extend(model.predict(without_label(at_once)))
     model.update(at_once)
 
-print(f"RMSE of the loop over its {len(predictions)} events: {rmse(stream['label'], predictions):.3f}")
+error = rmse(stream["label"], predictions)
+print(f"RMSE of the loop over its {len(predictions)} events: {error:.3f}")
 
 # %% [markdown]
 # One detail deserves a second look: the loop goes second by second, not row by row. Events with the same timestamp are
@@ -214,7 +215,8 @@ from recsys_course.strategies import Incremental
 per_event = replay(events, Incremental(new_model(), every=1), task="rating", warmup=0.4)
 
 assert np.array_equal(per_event.scores[: len(predictions)], predictions)
-print(f"learning from each of {len(per_event.scores):,} events: RMSE {rmse(future['label'], per_event.scores):.3f}")
+error_online = rmse(future["label"], per_event.scores)
+print(f"learning from each of {len(per_event.scores):,} events: RMSE {error_online:.3f}")
 
 # %% [markdown]
 # ## Three strategies on one stream
@@ -281,10 +283,13 @@ summary(results, timing=True)["CPU s"].round(2)
 # %%
 from recsys_course.report import quality_by_window
 
-plot.quality_over_time([frozen, retrain, per_event]).set_title("Learning from each event is ahead in every stretch")
+ax = plot.quality_over_time([frozen, retrain, per_event])
+ax.set_title("Learning from each event is ahead in every stretch")
 ahead = quality_by_window(per_event)["quality"] < quality_by_window(retrain)["quality"]
 assert ahead.all()
-print(f"stretches in which learning per event is ahead of retraining: {ahead.sum()} of {len(ahead)}")
+print(
+    f"stretches in which learning per event is ahead of retraining: {ahead.sum()} of {len(ahead)}"
+)
 
 # %% [markdown]
 # The frozen model's error is the upper line, retraining's runs close below it, and learning from each event lies
@@ -302,11 +307,12 @@ from recsys_course.metrics.intervals import naive_interval
 from recsys_course.report import compare
 
 difference = (per_event.labels - per_event.scores) ** 2 - (retrain.labels - retrain.scores) ** 2
+rng = np.random.default_rng(1)
 intervals = pd.DataFrame(
     {
         "as if rows were independent": naive_interval(difference),
-        "resampling users": compare(per_event, retrain, by="user", rng=np.random.default_rng(1)),
-        "resampling stretches of time": compare(per_event, retrain, by="block", rng=np.random.default_rng(2)),
+        "resampling users": compare(per_event, retrain, by="user", rng=rng),
+        "resampling stretches of time": compare(per_event, retrain, by="block", rng=rng),
     },
     index=["mean", "low", "high"],
 ).T
@@ -322,14 +328,19 @@ intervals.round(4)
 # Chance enters in another place too: the model starts from random numbers. Five starts differ far less than the strategies
 # do. Note what this does and does not show. It measures the luck of the start, and says nothing about other users.
 
+
 # %%
+def errors_of_five_starts(strategy):
+    runs = [
+        replay(events, strategy(new_model(seed)), task="rating", warmup=0.4) for seed in range(5)
+    ]
+    return [rmse(run.labels, run.scores) for run in runs]
+
+
 spread = pd.DataFrame(
     {
-        s.name: [
-            rmse(future["label"], replay(events, make(new_model(seed)), task="rating", warmup=0.4).scores)
-            for seed in range(5)
-        ]
-        for s, make in ((per_event, Incremental), (frozen, Frozen))
+        per_event.name: errors_of_five_starts(Incremental),
+        frozen.name: errors_of_five_starts(Frozen),
     }
 )
 assert (spread.max() - spread.min() < 0.01).all()
@@ -345,11 +356,13 @@ spread.agg(["min", "max"]).round(4)
 # %%
 from recsys_course.models import RunningMeans
 
-counting = replay(events, Incremental(RunningMeans(forget=0.05), every=1), task="rating", warmup=0.4)
-gap = compare(per_event, counting, by="user", rng=np.random.default_rng(3))
-print(
-    f"running means: RMSE {rmse(counting.labels, counting.scores):.3f}; factorisation minus counting, in squared error:"
+counting = replay(
+    events, Incremental(RunningMeans(forget=0.05), every=1), task="rating", warmup=0.4
 )
+gap = compare(per_event, counting, by="user", rng=np.random.default_rng(3))
+error_counting = rmse(counting.labels, counting.scores)
+print(f"running means: RMSE {error_counting:.3f}")
+print("factorisation minus counting, in squared error:")
 assert gap.low < 0 < gap.high, "not a tie: the interval does not hold zero"
 pd.Series(gap._asdict()).round(4)
 
@@ -384,11 +397,11 @@ print(f"labels a day late: RMSE {late_error:.3f}; of the gain over frozen, {kept
 #
 # ## Recap
 #
-# A recommender is judged in time order: predict, then learn.
-# Quality stands beside cost; the cost that can be compared is the number of examples learned.
-# On MovieLens, learning from each event once beats periodic retraining, at a small part of its cost.
-# The reason is that most events come from new users, and a day's delay of the labels undoes most of the gain.
-# Errors of one user go together: an interval that ignores this is several times too narrow.
+# 1. A recommender is judged in time order: predict, then learn.
+# 2. Quality stands beside cost; the cost that can be compared is the number of examples learned.
+# 3. On MovieLens, learning from each event once beats periodic retraining, at a small part of its cost.
+# 4. The reason is that most events come from new users, and a day's delay of the labels undoes most of the gain.
+# 5. Errors of one user go together: an interval that ignores this is several times too narrow.
 #
 # ## Three questions
 #

@@ -51,9 +51,15 @@ def error_and_cost(every):
 # %% check="interval" points=1
 fast, slow = error_and_cost(1), error_and_cost(10_000)
 assert len(fast) == 2, "return two numbers: the RMSE and the examples per event"
-assert 0.84 < fast[0] < 0.86, f"with every=1 the RMSE should be that of the chapter's table, not {fast[0]:.3f}"
-assert slow[0] > fast[0] + 0.1, "a longer interval should give a larger error: do you pass every on?"
-assert 0.8 < slow[1] <= fast[1] <= 1, "each event is learned once at the most, whatever the interval"
+assert 0.84 < fast[0] < 0.86, (
+    f"with every=1 the RMSE should be that of the chapter's table, not {fast[0]:.3f}"
+)
+assert slow[0] > fast[0] + 0.1, (
+    "a longer interval should give a larger error: do you pass every on?"
+)
+assert 0.8 < slow[1] <= fast[1] <= 1, (
+    "each event is learned once at the most, whatever the interval"
+)
 
 
 # %% wrong="interval"
@@ -99,10 +105,16 @@ def retraining_loop(past, stream, interval):
 
 # %% check="retraining" points=2
 by_hand = retraining_loop(calm_past, calm_stream, 500)
-by_replay = replay(calm, PeriodicRetrain(new_model(), every=500), task="rating", warmup=0.9).scores
+by_replay = replay(
+    calm, PeriodicRetrain(new_model(), every=500), task="rating", warmup=0.9
+).scores
 assert len(by_hand) == len(calm_stream), "give one prediction for each row of the stream"
-assert np.allclose(by_hand[:500], by_replay[:500]), "the first block is predicted by a model fitted on the past alone"
-assert np.allclose(by_hand, by_replay), "after a block, fit on the past and all blocks so far, and on nothing later"
+assert np.allclose(by_hand[:500], by_replay[:500]), (
+    "the first block is predicted by a model fitted on the past alone"
+)
+assert np.allclose(by_hand, by_replay), (
+    "after a block, fit on the past and all blocks so far, and on nothing later"
+)
 
 
 # %% wrong="retraining"
@@ -154,7 +166,9 @@ worth = flattery(by_the_hour)
 assert 0.05 < worth < 0.08, (
     f"breaking the rule makes the error look smaller, by a few hundredths of a star; you found {worth:.4f}"
 )
-assert abs(flattery(events)) < 0.005, "with seconds in the log, hardly any events are tied, so little can be gained"
+assert abs(flattery(events)) < 0.005, (
+    "with seconds in the log, hardly any events are tied, so little can be gained"
+)
 
 
 # %% wrong="ties"
@@ -185,7 +199,8 @@ def flattery(table):
 
 # %%
 frozen, online = (
-    replay(events, strategy, task="rating", warmup=0.4) for strategy in (Frozen(new_model()), Incremental(new_model()))
+    replay(events, strategy, task="rating", warmup=0.4)
+    for strategy in (Frozen(new_model()), Incremental(new_model()))
 )
 differences = (online.labels - online.scores) ** 2 - (frozen.labels - frozen.scores) ** 2
 
@@ -217,7 +232,9 @@ assert bootstrap_by_user(*uneven, np.random.default_rng(0))[1] > 0.9, (
     "two users with hundreds of rows each should weigh more than a hundred users with one: take the mean over rows"
 )
 again = bootstrap_by_user(differences, online.users, np.random.default_rng(0))
-assert (low, high) == tuple(again), "the same generator should give the same interval: draw from rng alone"
+assert (low, high) == tuple(again), (
+    "the same generator should give the same interval: draw from rng alone"
+)
 
 
 # %% wrong="interval-by-user"
@@ -278,13 +295,17 @@ class Mine(Strategy):
 mine = replay(events, Mine(new_model()), task="rating", warmup=0.4)
 one_pass = replay(events, Incremental(new_model(), every=100), task="rating", warmup=0.4)
 assert Mine.update_every == 100, "the service can learn only after each hundred events"
-assert 0 < mine.cost.examples <= 5 * len(mine.rows), "learn at least something, and at most five examples per event"
+assert 0 < mine.cost.examples <= 5 * len(mine.rows), (
+    "learn at least something, and at most five examples per event"
+)
 assert quality(mine) < quality(one_pass) - 0.003, (
     f"one pass has an RMSE of {quality(one_pass):.4f}, yours {quality(mine):.4f}: what else can be done with a hundred?"
 )
 poisoned = events.copy()
 poisoned.loc[80_000:, "label"] = 0.5
-unmoved = replay(poisoned, Mine(new_model()), task="rating", warmup=0.4).scores[: 80_000 - mine.rows[0]]
+unmoved = replay(poisoned, Mine(new_model()), task="rating", warmup=0.4).scores[
+    : 80_000 - mine.rows[0]
+]
 assert np.array_equal(unmoved, mine.scores[: len(unmoved)]), (
     "labels of the future move your predictions: you look ahead"
 )
