@@ -3,6 +3,7 @@
     python -m authoring build [NN ...]     notebooks from their sources           make notebooks [ONLY=NN]
     python -m authoring check [NN ...]     the course's rules, and the same bytes again    make check
     python -m authoring prove [NN ...]     each exercise's check tells right from wrong
+    python -m authoring browser [NN ...]   chapters in JupyterLab, in Chromium without a screen
     python -m authoring locks [--keep]     the locks from the bands               make lock
 
 Each has a --help of its own. What they do is described in CONTRIBUTING.md.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = {"build": "build", "check": "check", "prove": "prove", "locks": "locks"}
+COMMANDS = {"build": "build", "check": "check", "prove": "prove", "browser": "browser", "locks": "locks"}
 
 
 def main(arguments: list[str]) -> int:

@@ -51,7 +51,7 @@ def environment(folder: Path) -> dict[str, str]:
     own = {name: str(folder / name.lower()) for name in FOLDERS}
     for path in own.values():
         Path(path).mkdir(parents=True, exist_ok=True)
-    # The debugger's warning about frozen modules would go to stderr.
+    # The debugger's warning about frozen modules would go to stderr. An empty backend lets a kernel choose its own.
     return {**ONE_THREAD, **own, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": ""}
 
 
@@ -60,7 +60,6 @@ def isolated() -> Iterator[None]:
     """Set :func:`environment` for this process and the kernels that it starts."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         new = environment(Path(folder))
-        new["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         before = {name: os.environ.get(name) for name in new}
         os.environ.update(new)
         try:

@@ -10,21 +10,32 @@ import sys
 import pytest
 
 from authoring.course import ROOT, Course
+from authoring.exercises import differences
 from authoring.rules import Subject, broken, broken_course
+from authoring.sources import read_notebook
 
 COURSE = Course()
+EXERCISES = [document.number for document in COURSE.documents() if document.kind == "solution"]
 
 
 @pytest.mark.parametrize("document", COURSE.documents(), ids=lambda document: document.key)
 def test_a_notebook_keeps_every_rule(document):
-    assert broken(Subject.read(COURSE, document)) == []
+    problems = broken(Subject.read(COURSE, document))
+    assert not problems, "\n".join(problems)
 
 
 def test_the_course_fits_together():
-    assert broken_course(COURSE) == []
+    problems = broken_course(COURSE)
+    assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("number", [d.number for d in COURSE.documents() if d.kind == "solution"])
+@pytest.mark.parametrize("number", EXERCISES)
+def test_a_students_version_is_the_solution_but_for_the_blanks(number):
+    files = {document.kind: document.notebook for document in COURSE.documents([number])}
+    assert differences(read_notebook(files["solution"]), read_notebook(files["exercise"])) == []
+
+
+@pytest.mark.parametrize("number", EXERCISES)
 def test_each_check_tells_right_from_wrong(number):
     """The solution passes, the stub and every wrong answer fail: in a process of its own, since it runs their code."""
     command = [sys.executable, "-m", "authoring", "prove", number]
