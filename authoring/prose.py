@@ -26,11 +26,13 @@ from authoring.references import citations
 DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?!\d)|\d+)"
 NUMBER = re.compile(
     rf"(?<![\w.])(?<!\d,)(?P<whole>{DIGITS})(?P<fraction>\.\d+)?(?!\.\d)"
-    r"(?P<percent>\s?%|\s(?:percent|per cent)\b)?(?P<scale>\s(?:thousand|million|billion)\b|[kM]\b)?(?:[x×])?(?![\w])"
+    r"(?P<percent>\s?%|\s(?:percent|per cent|percentage points?)\b)?"
+    r"(?P<scale>\s(?:thousand|million|billion)\b|[kM]\b)?(?P<unit>×|[^\W\d_]{1,3})?(?!\w)"
 )
 PRINTED = re.compile(
     rf"(?<![\w.])(?P<whole>{DIGITS})(?P<fraction>\.\d*)?(?P<power>[eE][+-]?\d+)?(?P<percent>\s?%)?(?!\w)"
 )
+NAMES = {"st", "nd", "rd", "th", "K", "D"}  # the 100th, MovieLens 100K: no results
 SCALES = {"thousand": 3, "k": 3, "million": 6, "M": 6, "billion": 9}
 DATE = re.compile(r"(?<![\w-])\d{4}-\d{2}(?:-\d{2})?(?![\w-])")
 MINUS = "-−–"
@@ -74,6 +76,8 @@ def numbers_in(text: str) -> list[Number]:
             and match.string[: match.start() - 1][-1:].isalpha()
         ):
             continue  # a name, as in ML-100 or top-10
+        if match["unit"] in NAMES:
+            continue
         value = Decimal(re.sub(r"[^\d]", "", match["whole"]) + fraction)
         if not (fraction or match["percent"] or scale or value >= 100):
             continue

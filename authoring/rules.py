@@ -599,4 +599,7 @@ def everything_broken(course: Course, numbers: list[str] | None = None) -> list[
             problems += broken(Subject.read(course, document))
         except CourseError as problem:
             problems.append(str(problem))
-    return problems + broken_course(course)
+    try:
+        return problems + broken_course(course)
+    except CourseError as problem:  # a source that cannot be read
+        return [*problems, str(problem)]

@@ -29,7 +29,7 @@ from authoring.execute import METADATA
 from authoring.exercises import MARKERS, as_nbgrader, without_wrong_answers
 from authoring.references import cite, load_references
 
-TAGS = re.compile(r"timing|needs:[a-z0-9_]+|erratum:[a-z0-9-]+")
+TAGS = re.compile(r"timing|needs:[a-z0-9_]+|erratum:[A-Za-z0-9.-]+")
 
 
 def read_cells(source: Path) -> list[NotebookNode]:

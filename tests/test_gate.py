@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval.plugin import IPyNbCell, NbCellError
 
 from authoring import check, execute, nbval_plugin, prose, rules
 from authoring.build import build
@@ -331,6 +333,10 @@ def test_two_references_of_one_key_are_noticed(course):
         ("since 2013-02-28", "2013-02-27", False),
         ("between 0.2-0.5", "0.2", False),
         ("350x faster", "1", False),
+        ("in 350ms", "1", False),
+        ("1.5M lines", "1,469,307", True),
+        ("2.5 percentage points", "0.0251", True),
+        ("the 100th of MovieLens 100K", "", True),
         ("twelve, 99, A4.2, B8.1-8.3, ML-100K, version 3.11.2", "", True),
         ("`0.375`, $x = 0.375$, $$\n0.375\n$$ and [0](a_0.375.html)", "", True),
         ("```\n0.375\n```\n", "", True),
@@ -588,6 +594,20 @@ def test_nbval_is_set_up_to_compare():
         cleanup()
     assert config.option.nbval and not config.option.nbval_lax and config.option.nbval_current_env
     assert config.option.nbval_cell_timeout == nbval_plugin.CELL_SECONDS <= 120
+
+
+def test_a_notebook_that_takes_for_ever_fails():
+    item = object.__new__(IPyNbCell)
+    item.options, item.cell_num, item.test_outputs = {"skip": False, "check_exception": False}, 0, []
+    item.cell = new_code_cell("1", execution_count=1)
+    notebook = SimpleNamespace(stash=pytest.Stash())
+    item.getparent = lambda kind: notebook
+    for passed, fails in ((0, False), (nbval_plugin.NOTEBOOK_SECONDS + 1, True)):
+        notebook.stash[nbval_plugin.BEGAN] = time.monotonic() - passed
+        step = nbval_plugin.pytest_runtest_call(item)
+        next(step)
+        with pytest.raises(NbCellError if fails else StopIteration):
+            step.send(None)
 
 
 @pytest.mark.parametrize(
