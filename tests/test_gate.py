@@ -366,6 +366,23 @@ def test_two_builds_are_the_same_bytes_but_for_timings(course):
     assert b"\r" not in (course.root / CHAPTER).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("status", "chapters"),
+    [
+        ("", []),
+        (" M README.md\0", []),
+        (f" M {TEXT}\0", ["00"]),
+        (f"?? {EXERCISE}\0", ["00"]),
+        (" M recsys_course/replay.py\0", ["00"]),
+        (None, ["00"]),
+    ],
+)
+def test_what_differs_from_the_last_commit_is_built_again(course, monkeypatch, status, chapters):
+    answer = SimpleNamespace(returncode=int(status is None), stdout=(status or "").encode())
+    monkeypatch.setattr(check.subprocess, "run", lambda *_, **__: answer)
+    assert check.changed_chapters(course) == chapters
+
+
 def test_a_build_again_notices_a_stale_picture_and_overlooks_a_timing(course):
     (document,) = [d for d in course.documents() if d.kind == "chapter"]
     for number, noticed in ((2, True), (3, False)):  # the cell with the picture, and the one that is tagged timing
@@ -537,8 +554,19 @@ def verdicts(request, tmp_path_factory):
     if request.param == "compared":
         slow = new_notebook(cells=[new_code_cell("import time\ntime.sleep(50)", execution_count=1)])
         write(folder / "slow.ipynb", nbformat.writes(slow))
+    write(folder / "empty.ini", "[pytest]\n")
     lax = ["--course-lax"] if request.param == "lax" else []
-    command = ["-m", "pytest", "-p", "authoring.nbval_plugin", "-p", "no:cacheprovider", "-c", os.devnull, *lax]
+    command = [
+        "-m",
+        "pytest",
+        "-p",
+        "authoring.nbval_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(folder / "empty.ini"),
+        *lax,
+    ]
     command += [
         "--rootdir",
         str(folder),
