@@ -6,6 +6,7 @@ in another way, to show what nbval as it is set up here sees and what it does no
 """
 
 import base64
+import importlib.util
 import json
 import os
 import re
@@ -441,12 +442,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "a.ipynb").read_bytes() == b"old\n"
 
 
-def test_a_kernel_sees_none_of_its_users_settings():
+def test_a_kernel_sees_none_of_its_users_settings(monkeypatch):
+    for name in execute.FOLDERS:
+        monkeypatch.setenv(name, "of-the-user")
     with execute.isolated():
         assert {os.environ[name] for name in execute.ONE_THREAD} == {"1"}
         for name in execute.FOLDERS:
             assert list(Path(os.environ[name]).iterdir()) == []
-            assert Path.home() not in Path(os.environ[name]).parents or os.environ.get("TMPDIR")
+    assert {os.environ[name] for name in execute.FOLDERS} == {"of-the-user"}
+
+
+def test_kernels_and_tests_are_held_to_one_thread_by_the_same_names():
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "bootstrap.py")
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    assert bootstrap.ONE_THREAD == execute.ONE_THREAD
 
 
 # --- exercises ----------------------------------------------------------------------------------------------------
