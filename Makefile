@@ -36,13 +36,13 @@ test-lax:  ## the same, without comparing stored outputs: for other systems than
 	@$(RUN) test --course-lax $(TEST)
 
 check:  ## build again what has changed, and hold it to what is committed
-	@$(RUN) run-test python -m authoring.check
+	@$(RUN) run-test python -m authoring check
 
 notebooks:  ## build the chapters, exercises and solutions from their sources (ONLY=01 builds one)
-	@$(RUN) run-test python -m authoring.build $(ONLY)
+	@$(RUN) run-test python -m authoring build $(ONLY)
 
 lock:  ## renew the locks within the bands of pyproject.toml (KEEP=1 moves no version that it need not)
-	@$(RUN) run-test python -m authoring.locks $(if $(KEEP),--keep)
+	@$(RUN) run-test python -m authoring locks $(if $(KEEP),--keep)
 
 clean:  ## remove both environments and every cache; work/ stays
 	rm -rf .venv .venv-test .venv.* .venv-test.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

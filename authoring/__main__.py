@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from authoring.course import use_mirror_beside
+
 COMMANDS = {"build": "build", "check": "check", "prove": "prove", "browser": "browser", "locks": "locks"}
 
 
@@ -24,6 +26,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] not in COMMANDS:
         print(f"error: there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    use_mirror_beside()
     return importlib.import_module(f"authoring.{COMMANDS[arguments[0]]}").main(arguments[1:])
 
 

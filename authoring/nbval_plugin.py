@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
+from authoring.course import use_mirror_beside
 from authoring.execute import isolated
 from authoring.sources import tags
 
@@ -42,6 +43,7 @@ def pytest_configure(config):
         raise pytest.UsageError("stored outputs are compared as they are: tag what cannot be the same with timing")
     if getattr(option, "numprocesses", None) and option.dist not in SEPARATE:
         raise pytest.UsageError("the cells of a notebook belong together: add --dist loadfile to -n")
+    use_mirror_beside()
     around = isolated()
     around.__enter__()
     config.add_cleanup(lambda: around.__exit__(None, None, None))
