@@ -586,9 +586,9 @@ def verdicts(request, tmp_path_factory):
         str(folder / "out.xml"),
         str(folder),
     ]
-    # An empty cache and no mirror: ML-100K is not here, whatever this machine has.
+    # An empty cache and an empty mirror: ML-100K is not here, whatever this machine has.
     environment = {**os.environ, "RECSYS_COURSE_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
-    environment.pop("RECSYS_COURSE_MIRROR", None)
+    environment["RECSYS_COURSE_MIRROR"] = str(folder / "mirror")
     done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     found = {}
