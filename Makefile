@@ -18,7 +18,7 @@ RUN := $(PYTHON) bootstrap.py
 LAB_OPTIONS := $(if $(PORT),--port $(PORT)) $(if $(filter no,$(BROWSER)),--no-browser)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-lax check notebooks lock doctor clean
+.PHONY: help lab test test-lax check notebooks browser lock doctor clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ check:  ## build again what has changed, and hold it to what is committed
 
 notebooks:  ## build the chapters, exercises and solutions from their sources (ONLY=01 builds one)
 	@$(RUN) run-test python -m authoring build $(ONLY)
+
+browser:  ## open and run the chapters in JupyterLab, in Chromium without a screen (ONLY=01, SCREENS=folder)
+	@$(RUN) run-test python -m authoring browser $(ONLY) $(if $(SCREENS),--screens $(SCREENS))
 
 lock:  ## renew the locks within the bands of pyproject.toml (KEEP=1 moves no version that it need not)
 	@$(RUN) run-test python -m authoring locks $(if $(KEEP),--keep)
