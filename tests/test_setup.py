@@ -350,7 +350,8 @@ def test_the_workflow_is_valid_and_runs_the_gate_on_every_system():
     triggers = workflow[True]  # YAML 1.1 reads the key `on` as true
     assert {"push", "pull_request", "schedule"} <= triggers.keys()
     jobs = workflow["jobs"]
-    assert jobs["linux"]["steps"][-1]["run"] == "bash .ci/run"
+    linux = [step for step in jobs["linux"]["steps"] if step.get("run") == "bash .ci/run"]
+    assert len(linux) == 1 and "if" not in linux[0]
     assert [re.sub("-.*", "", name) for name in jobs["elsewhere"]["strategy"]["matrix"]["os"]] == ["macos", "windows"]
     assert jobs["elsewhere"]["steps"][-1]["run"] == "python bootstrap.py test --course-lax"
 
