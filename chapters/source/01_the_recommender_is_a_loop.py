@@ -1136,11 +1136,11 @@ gated.round(4)
 #
 # ## Recap
 #
-# A recommender is a loop, and evaluation stands in it twice: on each prediction, and on each update before it serves.
-# What is large in it are the tables; size does nothing for those who are in no table.
-# Incremental says which events are learned, and nothing about which parameters move; ask for both.
-# A model ages by newcomers and by drift; the same exam for an old and a young model tells the two apart.
-# Ageing is not overfitting, and what a model knows of people decides how fast it ages.
+# 1. A recommender is a loop, and evaluation stands in it twice: on each prediction, and on each update before it serves.
+# 2. What is large in it are the tables; size does nothing for those who are in no table.
+# 3. Incremental says which events are learned, and nothing about which parameters move; ask for both.
+# 4. A model ages by newcomers and by drift; the same exam for an old and a young model tells the two apart.
+# 5. Ageing is not overfitting, and what a model knows of people decides how fast it ages.
 #
 # ## Three questions
 #

@@ -925,11 +925,11 @@ selection.round(3)
 #
 # ## Recap
 #
-# Cleaning is done when rows in equal rows out plus rows removed; a repeat at another time is no duplicate.
-# A feature of a moment may count only what lies strictly before it; poisoning the future shows whether it does.
-# One definition that serves table and stream agrees with itself in every digit, even across a stop.
-# Scaling matters to models that add, measure or step, not to trees; whatever is fitted is fitted on the past.
-# A random split hides a feature that knows the future, and so does a split in time: only the live numbers tell.
+# 1. Cleaning is done when rows in equal rows out plus rows removed; a repeat at another time is no duplicate.
+# 2. A feature of a moment may count only what lies strictly before it; poisoning the future shows whether it does.
+# 3. One definition that serves table and stream agrees with itself in every digit, even across a stop.
+# 4. Scaling matters to models that add, measure or step, not to trees; whatever is fitted is fitted on the past.
+# 5. A random split hides a feature that knows the future, and so does a split in time: only the live numbers tell.
 #
 # ## Three questions
 #
