@@ -286,12 +286,13 @@ def run_means(starts, ends, order, known, users, items, labels, state, keep, shr
 
 
 @numba.njit(cache=True)
-def learn_counts(rows, users, items, pairs, position, recent, counts, personal, keep):
+def learn_counts(rows, users, items, pairs, position, recent, counts, personal, fade):
     """Count items over the latest ``len(recent)`` events (0: over all), and, per user, with forgetting.
 
     ``personal`` holds one entry per pair of a user and an item, chained into a list for each user: the entry's
     item, its weight, the user's clock when the weight was right, and the next entry. A clock advances with each
-    event of the user, and a weight fades with the clock, so nothing has to be touched until it is read.
+    event of the user, and a weight fades with the clock, so nothing has to be touched until it is read: after n ticks
+    ``fade[n]`` of it is left. Without ``fade`` nothing is counted per user.
     """
     pair_item, pair_weight, pair_clock, pair_next, head, clock = personal
     for row in rows:
@@ -304,31 +305,31 @@ def learn_counts(rows, users, items, pairs, position, recent, counts, personal, 
             recent[slot] = i
         position[0] += 1
         counts[i] += 1.0
-        if keep >= 0.0:
+        if len(fade) > 0:
             pair = pairs[row]
             clock[u] += 1
             if pair_item[pair] < 0:
                 pair_item[pair] = i
                 pair_next[pair] = head[u]
                 head[u] = pair
-            pair_weight[pair] = pair_weight[pair] * keep ** (clock[u] - pair_clock[pair]) + 1.0
+            pair_weight[pair] = pair_weight[pair] * fade[clock[u] - pair_clock[pair]] + 1.0
             pair_clock[pair] = clock[u]
 
 
 @numba.njit(cache=True)
-def score_counts(u, catalogue, row_to_code, position, recent, counts, seen, personal, keep, out):
+def score_counts(u, catalogue, row_to_code, position, recent, counts, seen, personal, fade, out):
     """Popularity as a share of at most 1, plus the user's own weights; -inf for an item without an event."""
     pair_item, pair_weight, pair_clock, pair_next, head, clock = personal
     size = float(position[0]) if len(recent) == 0 else float(min(position[0], len(recent)))
     for c in range(len(catalogue)):
         i = catalogue[c]
         out[c] = counts[i] / (size + 1.0) if i >= 0 and seen[i] else -np.inf
-    if keep >= 0.0 and u >= 0:
+    if len(fade) > 0 and u >= 0:
         pair = head[u]
         while pair >= 0:
             c = row_to_code[pair_item[pair]]
             if 0 <= c < len(catalogue):
-                out[c] += pair_weight[pair] * keep ** (clock[u] - pair_clock[pair])
+                out[c] += pair_weight[pair] * fade[clock[u] - pair_clock[pair]]
             pair = pair_next[pair]
 
 
@@ -346,7 +347,7 @@ def run_count_ranks(
     counts,
     seen,
     personal,
-    keep,
+    fade,
     group_starts,
     group_ends,
     n_seen,
@@ -363,14 +364,14 @@ def run_count_ranks(
     for b in range(len(starts)):
         if b > 0:
             rows = order[known[b - 1] : known[b]]
-            learn_counts(rows, users, items, pairs, position, recent, counts, personal, keep)
+            learn_counts(rows, users, items, pairs, position, recent, counts, personal, fade)
             for row in rows:
                 seen[items[row]] = True
         while group < len(group_ends) and group_ends[group] <= ends[b]:
             first = group_starts[group]
             last = group_ends[group]
             contest = catalogue[: n_seen[group]]
-            score_counts(users[first], contest, row_to_code, position, recent, counts, seen, personal, keep, scores)
+            score_counts(users[first], contest, row_to_code, position, recent, counts, seen, personal, fade, scores)
             rank_codes(
                 scores[: n_seen[group]],
                 codes[first:last],

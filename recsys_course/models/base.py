@@ -157,7 +157,8 @@ class Vocabulary:
 
     def ids(self) -> np.ndarray:
         """All ids, in order of arrival."""
-        return np.array(list(self._row))
+        # Not np.array: its strings of one width lose a NUL at their end, and with it an id.
+        return pd.Index(list(self._row)).to_numpy()
 
 
 _SMALL = 32  # below, building a hash table costs more than it saves

@@ -143,6 +143,7 @@ class _Counts(Ranker):
         self._counts, self._seen = np.zeros(0), np.zeros(0, np.bool_)
         empty = np.zeros(0, np.int64)
         self._personal = (empty, np.zeros(0), empty, empty, empty, empty)
+        self._fade = np.zeros(0)
         self.examples_learned = 0
 
     def fit(self, events: pd.DataFrame):
@@ -157,7 +158,7 @@ class _Counts(Ranker):
         users, items, pairs = self._admit(events)
         rows = np.arange(len(events))
         _kernels.learn_counts(
-            rows, users, items, pairs, self._position, self._recent, self._counts, self._personal, self._keep
+            rows, users, items, pairs, self._position, self._recent, self._counts, self._personal, self._fade
         )
         self._seen[items] = True
         self.examples_learned += len(events)
@@ -175,6 +176,10 @@ class _Counts(Ranker):
             item, following = _room(item, n, -1), _room(following, n, -1)
             weight, clock_then = _room(weight, n), _room(clock_then, n)
             head, clock = _room(head, len(self._users), -1), _room(clock, len(self._users))
+            # A power for each number of ticks that can occur, worked out once and not for each weight that is read.
+            ticks = int(clock.max()) + len(events) + 1
+            if ticks > len(self._fade):
+                self._fade = self._keep ** np.arange(2 * ticks)
         self._personal = (item, weight, clock_then, following, head, clock)
         return users, items, pairs
 
@@ -202,7 +207,7 @@ class _Counts(Ranker):
                 self._counts,
                 self._seen,
                 self._personal,
-                self._keep,
+                self._fade,
                 out[k],
             )
         return out
@@ -239,7 +244,7 @@ class _Counts(Ranker):
             self._counts,
             self._seen,
             self._personal,
-            self._keep,
+            self._fade,
             contest.group_starts,
             contest.group_ends,
             contest.n_seen,
