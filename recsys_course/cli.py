@@ -292,7 +292,7 @@ def tour(
     _print(
         "examples: events learned for each event scored, each pass counted, without the first fit, which all share.\n"
         "days old: median age of the newest label that the model had learned. CPU s: on this machine.\n"
-        "better, worse: beyond what the chance of which users came by explains. Chapter 00 says more of each."
+        "better, worse: than frozen, beyond what the chance of which users came by explains. More in chapter 00."
     )
 
 
@@ -338,7 +338,7 @@ def _bars(names: Any) -> Any:
 
 def _verdict_table(verdicts: Any) -> Any:
     metric, against = verdicts.columns[0], verdicts.columns[-1]
-    table = _table("strategy", metric, "examples", "days old", "kB", "CPU s", against.replace("against", "to"))
+    table = _table("strategy", metric, "examples", "days old", "kB", "CPU s", "verdict")
     table.padding = (0, 1, 0, 0)  # the whole of it fits a terminal of 80 columns
     table.columns[0].no_wrap = True
     for column in table.columns[1:-1]:
