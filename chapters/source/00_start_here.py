@@ -89,7 +89,7 @@ pd.Series(
 
 # %% [markdown]
 # **Clean.** The source's first step is to remove duplicates, gaps and impossible values. On this set we look for all
-# three and find none, which is worth knowing and not worth assuming. Chapter 02 does this on data that needs it.
+# three and find none, which is worth knowing and not worth assuming. Chapter 02a does this on data that needs it.
 
 # %%
 low, high = movielens.card.label_range

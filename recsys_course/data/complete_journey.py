@@ -126,7 +126,7 @@ def complete_journey_lines() -> Dataset:
 
     Notes
     -----
-    Taught in chapter 02.
+    Taught in chapter 02a.
 
     Examples
     --------

@@ -52,7 +52,7 @@ class CleaningReport:
 
     Notes
     -----
-    Taught in chapter 02.
+    Taught in chapter 02a.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def clean(
     A row is a *duplicate*, and removed, if an earlier row has the same user, item, label, timestamp and, where there is
     such a column, event: nobody does the same thing twice in one second. If only label or event differ, the row is
     kept and counted, because the table cannot tell which of them is right. The same user and item at another time is
-    a *repeat*, which is what a shop lives on: kept and counted. Taught in chapter 02.
+    a *repeat*, which is what a shop lives on: kept and counted. Taught in chapter 02a.
 
     Examples
     --------

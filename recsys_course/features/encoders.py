@@ -37,7 +37,7 @@ class IdEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     X has shape (n_rows, n_columns), a DataFrame or an array of numbers or strings; ``transform`` gives int64 of the
-    same shape. It follows scikit-learn's interface and passes all of its estimator checks. Taught in chapter 02.
+    same shape. It follows scikit-learn's interface and passes all of its estimator checks. Taught in chapter 02b.
 
     Examples
     --------

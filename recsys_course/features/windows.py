@@ -60,7 +60,7 @@ class Window:
 
     Notes
     -----
-    Taught in chapter 02.
+    Taught in chapter 02a.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class WindowFeatures(TransformerMixin, BaseEstimator):
     -----
     The table may lack the column ``label`` when it is only asked about, and all others but timestamp and keys. Each row
     costs the same for any length of window, and windows that differ only in length share one log. ``pickle`` saves the
-    state, and a copy of it continues as the original does. Taught in chapter 02.
+    state, and a copy of it continues as the original does. Taught in chapter 02a.
 
     Examples
     --------

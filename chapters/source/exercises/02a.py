@@ -1,23 +1,16 @@
 # %% [markdown]
-# # 02 Exercises: Preprocessing and features
+# # 02a Exercises: Cleaning and windows
 #
-# These go with [chapter 02](../02_preprocessing_and_features.ipynb). Each asks you to replace the line that raises an
+# These go with [chapter 02a](../02a_cleaning_and_windows.ipynb). Each asks you to replace the line that raises an
 # error, and is followed by a cell that checks your answer; run it until it is silent. They become less guided as they
 # go on.
 
 # %%
 import numpy as np
 import pandas as pd
-from sklearn.feature_selection import SelectKBest, f_regression
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from recsys_course import data
-from recsys_course.events import sort_events
 from recsys_course.features import Window, WindowFeatures, clean
-from recsys_course.metrics import log_loss
 
 exposures = data.bookstore().events
 DAY = 86_400
@@ -25,7 +18,7 @@ DAY = 86_400
 # %% [markdown]
 # ## 1. Sent twice, bought twice
 #
-# *Objective 1.* Write `duplicates_and_repeats(events)`, which returns two numbers: how many rows are duplicates of an
+# *Objective 2.* Write `duplicates_and_repeats(events)`, which returns two numbers: how many rows are duplicates of an
 # earlier row, and how many *other* rows repeat a user and item that an earlier row has. The table has the columns
 # user, item, label, timestamp and event (the basket), in time order, and no row is missing anything. Do not use
 # `clean`.
@@ -84,7 +77,7 @@ def duplicates_and_repeats(events):
 # %% [markdown]
 # ## 2. A window of two keys
 #
-# *Objective 2.* Write `count_taste(events, days)`, a list with one number per row of `events`: how many earlier rows
+# *Objective 3.* Write `count_taste(events, days)`, a list with one number per row of `events`: how many earlier rows
 # with label 1 have the same user *and* category, not more than `days` days before (a row exactly that old counts) and
 # *strictly before* this one. A plain double loop is fine, the table is small.
 
@@ -176,7 +169,7 @@ def count_taste(events, days):
 # %% [markdown]
 # ## 3. The poison test
 #
-# *Objective 5.* Write `sees_the_future(feature, events)`. `feature` is a function that takes an events table and
+# *Objective 4.* Write `sees_the_future(feature, events)`. `feature` is a function that takes an events table and
 # returns one number per row (a Series or an array). Your function poisons the second half of the table, computes the
 # feature again, and returns True if any number of the first half has changed. Poison whatever a feature may read:
 # users, items *and* labels. Mind that a feature may hold NaN, which differs from itself.
@@ -276,7 +269,7 @@ def sees_the_future(feature, events):
 # %% [markdown]
 # ## 4. One definition, your own
 #
-# *Objective 3.* Write a class `MeanSoFar` for the mean label of a user so far. `transform_one(row)` returns it for one
+# *Objective 5.* Write a class `MeanSoFar` for the mean label of a user so far. `transform_one(row)` returns it for one
 # row (a dict with "user"), NaN for a user not met; `learn_one(row)` learns the row's label. Then a table is a stream
 # whose rows are all there already: `transform_table(events)` asks and learns row by row and returns a list, starting
 # from what was learned. Timestamps all differ here, so you need not mind ties.
@@ -368,213 +361,3 @@ class MeanSoFar:
             out.append(self.transform_one(row))
             self.learn_one(row)
         return out
-
-
-# %% [markdown]
-# ## 5. A scaler that keeps up
-#
-# *Objective 4.* A price drifts. Write `scaled_daily(days)`: `days` is a list of arrays, one a day; return the list of
-# scaled arrays. Each day is scaled with the mean and standard deviation of *all days before it*, and learned after
-# that; the first day, before which there is nothing, is returned as it is. `StandardScaler.partial_fit` keeps the
-# numbers.
-
-# %%
-prices = [np.random.default_rng(d).normal(10 + d / 5, 2, size=50) for d in range(40)]
-
-
-# %% answer="scaler"
-def scaled_daily(days):
-    ### BEGIN SOLUTION
-    scaler, out = StandardScaler(), []
-    for number, day in enumerate(days):
-        column = np.asarray(day)[:, None]
-        out.append(scaler.transform(column).ravel() if number else np.asarray(day))
-        scaler.partial_fit(column)
-    return out
-    ### END SOLUTION
-
-
-# %% check="scaler" points=2
-out = scaled_daily(prices)
-assert len(out) == len(prices) and all(
-    len(a) == len(b) for a, b in zip(out, prices, strict=True)
-), "one scaled array a day"
-assert np.array_equal(out[0], prices[0]), "the first day has nothing before it: leave it as it is"
-earlier = np.concatenate(prices[:7])
-assert np.allclose(out[7], (prices[7] - earlier.mean()) / earlier.std()), (
-    "day 7 is scaled with days 0 to 6, not with itself"
-)
-assert np.mean(out[-1]) > 1, (
-    "the price has risen, and a scaler of the past shows it: do you fit each day anew?"
-)
-
-
-# %% wrong="scaler"
-# Fits a scaler to each day: "the same steps as in training", and the drift is wiped out.
-def scaled_daily(days):
-    return [days[0], *[StandardScaler().fit_transform(d[:, None]).ravel() for d in days[1:]]]
-
-
-# %% wrong="scaler"
-# Learns the day before it is scaled.
-def scaled_daily(days):
-    scaler, out = StandardScaler(), []
-    for number, day in enumerate(days):
-        scaler.partial_fit(day[:, None])
-        out.append(scaler.transform(day[:, None]).ravel() if number else day)
-    return out
-
-
-# %% wrong="scaler"
-# One scaler for the whole table: looks ahead.
-def scaled_daily(days):
-    scaler = StandardScaler().fit(np.concatenate(days)[:, None])
-    return [days[0], *[scaler.transform(d[:, None]).ravel() for d in days[1:]]]
-
-
-# %% [markdown]
-# ## 6. Knowledge from noise
-#
-# *Objective 6.* Below are 100 labels and 2,000 features, all of them noise: nothing can be predicted. A selection of
-# the ten features that correlate most, made on *all* rows before the cross-validation, makes noise look like
-# knowledge. Write `honest_score(features, labels)`: the mean $R^2$ of `LinearRegression` on ten features selected by
-# `SelectKBest(f_regression, k=10)` under `KFold(5)`, with the selection made inside each fold, on its training rows
-# only.
-
-# %%
-noise = np.random.default_rng(0).normal(size=(100, 2_000))
-nothing = np.random.default_rng(1).normal(size=100)
-best = SelectKBest(f_regression, k=10).fit_transform(noise, nothing)
-fooled = cross_val_score(LinearRegression(), best, nothing, cv=KFold(5), scoring="r2").mean()
-print(f"selected on all rows, then validated: R2 {fooled:.2f}")
-
-
-# %% answer="noise"
-def honest_score(features, labels):
-    ### BEGIN SOLUTION
-    model = make_pipeline(SelectKBest(f_regression, k=10), LinearRegression())
-    return cross_val_score(model, features, labels, cv=KFold(5), scoring="r2").mean()
-    ### END SOLUTION
-
-
-# %% check="noise" points=2
-assert fooled > 0.2, "the set-up changed: selecting on all rows should look like knowledge"
-assert honest_score(noise, nothing) < 0, (
-    "noise predicts nothing: is the selection inside each fold?"
-)
-signal = noise.copy()
-signal[:, 5] = nothing + 0.1 * noise[:, 5]
-assert honest_score(signal, nothing) > 0.9, (
-    "where one feature does know the label, your score should say so"
-)
-
-
-# %% wrong="noise"
-# Selects on all rows first.
-def honest_score(features, labels):
-    chosen = SelectKBest(f_regression, k=10).fit_transform(features, labels)
-    return cross_val_score(LinearRegression(), chosen, labels, cv=KFold(5), scoring="r2").mean()
-
-
-# %% wrong="noise"
-# Selects nothing: always says that nothing is known.
-def honest_score(features, labels):
-    model = LinearRegression()
-    return min(-0.1, cross_val_score(model, features, labels, cv=KFold(5), scoring="r2").mean())
-
-
-# %% [markdown]
-# ## 7. Windows of your own
-#
-# *Objective 6.* Design `my_windows`, a list of at most eight `Window`s over the log below, for predicting whether a
-# book that is shown will be bought. The chapter's four features of the source are the bar: your logistic regression
-# should close at least twice as much of the gap between a constant and the truth. Other keys (`author`, `publisher`)
-# and statistics ("since") are in the log for you to try. Decide on the *past* alone, by splitting it once more in
-# time; the check looks at the future, once. `None` is a length too.
-
-# %%
-shop = data.bookstore()
-row = shop.events[["user", "item", "category", "timestamp"]].assign(label=1.0)
-row["author"] = row["item"].map(shop.items["author"])
-row["publisher"] = row["item"].map(shop.items["publisher"])
-delay = shop.events["purchase_delay"].fillna(0).astype("int64")
-log = sort_events(
-    pd.concat(
-        [
-            row.assign(what="shown"),
-            row[shop.events["view"] == 1].assign(what="view"),
-            row[shop.events["label"] == 1].assign(
-                what="purchase", timestamp=row["timestamp"] + delay
-            ),
-        ]
-    )
-)
-bought = shop.events["label"].to_numpy()
-fit_rows, future_rows = slice(60_000, 120_000), slice(120_000, None)
-
-
-def share_of_gap(windows):
-    """Of the log loss between a constant (0) and the truth (1), what these windows close on the future."""
-    table = (
-        WindowFeatures(windows)
-        .fit_transform(log)[(log["what"] == "shown").to_numpy()]
-        .fillna(1e7)
-    )
-    model = make_pipeline(
-        FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression(max_iter=300)
-    )
-    model.fit(table.iloc[fit_rows], bought[fit_rows])
-    loss = log_loss(bought[future_rows], model.predict_proba(table.iloc[future_rows])[:, 1])
-    constant = log_loss(
-        bought[future_rows], np.full(len(bought[future_rows]), bought[fit_rows].mean())
-    )
-    truth = log_loss(bought[future_rows], shop.events["p_purchase"].to_numpy()[future_rows])
-    return (constant - loss) / (constant - truth)
-
-
-the_source = [
-    Window(f"{key}_{what}", key, "90D", where={"what": what})
-    for key in ("user", "category")
-    for what in ("purchase", "view")
-]
-print(f"the source's four close {share_of_gap(the_source):.0%} of the gap")
-
-# %% answer="windows"
-### BEGIN SOLUTION
-my_windows = [
-    Window(f"{name}_{what}", key, length, where={"what": what})
-    for name, key, length in (
-        ("taste", ("user", "category"), None),
-        ("book", "item", "30D"),
-        ("reader", "user", "30D"),
-    )
-    for what in ("shown", "purchase")
-] + [
-    Window(f"again_{what}", ("user", "item"), None, where={"what": what})
-    for what in ("shown", "purchase")
-]
-### END SOLUTION
-
-# %% check="windows" points=4
-assert 1 <= len(my_windows) <= 8, "give one to eight windows"
-assert all(isinstance(window, Window) for window in my_windows), "each is a Window"
-mine, bar = share_of_gap(my_windows), share_of_gap(the_source)
-assert mine >= 2 * bar, (
-    f"your windows close {mine:.0%} of the gap; twice the source's would be {2 * bar:.0%}: try other keys"
-)
-
-# %% wrong="windows"
-# The source's features once more, over a month.
-my_windows = [
-    Window(f"{key}_{what}", key, "30D", where={"what": what})
-    for key in ("user", "category")
-    for what in ("purchase", "view")
-]
-
-# %% wrong="windows"
-# Many windows in place of good ones.
-my_windows = [
-    Window(f"{key}_{days}", key, f"{days}D")
-    for key in ("user", "category", "item")
-    for days in (1, 3, 7, 14, 30, 90)
-]
