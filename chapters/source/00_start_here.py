@@ -27,7 +27,7 @@
 #
 # **Sections of the source.** A2.4, A5.1 and B9.1. The course walks through two Chinese articles on model updating and
 # online learning, one after the other; the letters A and B stand for the first and the second, the numbers for their
-# sections. The README names them.
+# sections. Together we call them *the source*; the README names them.
 #
 # ## A question with a price
 #
@@ -38,7 +38,7 @@
 # the pile of ratings grows. Or you can let it learn from each rating as it comes, once, and never look back. Which of
 # the three predicts best, and what does the best one cost?
 #
-# Most people guess that more computing buys a better model. By the end of this chapter you will have measured it on
+# It is tempting to guess that more computing buys a better model. By the end of this chapter you will have measured it on
 # twenty years of real ratings.
 
 # %% [markdown]
@@ -139,7 +139,11 @@ print(f"always saying {mean_of_the_past:.2f} stars: RMSE {by_hand:.3f}")
 # that film, and no others, in the direction that would have made its error smaller. That is all you need for now.
 #
 # Three of its settings matter here: how many numbers a list has, how far a nudge goes, and how many times fitting goes
-# through the ratings. They are fixed for all that follows.
+# through the ratings. Of the others, `regularization` keeps the numbers small, `label_range` keeps predictions on the
+# scale of stars, and `rng` sets the random start. All are fixed for what follows.
+#
+# You will meet `assert` lines, here and everywhere in the course. They stop the notebook if what the text says is no
+# longer true; skip them on a first reading.
 
 # %%
 from recsys_course.models import MatrixFactorization
@@ -192,8 +196,11 @@ for second, at_once in stream.groupby("timestamp"):
 
 error = rmse(stream["label"], predictions)
 print(f"RMSE of the loop over its {len(predictions)} events: {error:.3f}")
+print(f"on the same events, the constant: {rmse(stream['label'], constant[: len(stream)]):.3f}")
 
 # %% [markdown]
+# These first events are hard ones, as the constant's error on them says; do not compare them with the whole future.
+#
 # One detail deserves a second look: the loop goes second by second, not row by row. Events with the same timestamp are
 # all predicted before any of them is learned, since we do not know which came first. Here that concerns few events; where
 # a row is one product in a basket, it concerns nearly all of them.
@@ -205,8 +212,9 @@ print(f"events that share their second with another one: {shared:.0%}")
 
 # %% [markdown]
 # The loop is the definition of everything that follows, and it is slow. The library's `replay` does the same in compiled
-# code. It wants the stream, a *strategy* (here: update after each event) and the kind of task, and writes down each
-# prediction. Over the same events the two agree to the last bit:
+# code. It wants the stream, a *strategy* (here: update after each event), the kind of task, and a warm-up:
+# `warmup=0.4` makes the first two fifths the past, as our split did. Its `scores` are the predictions for the rest. Over
+# the same events the two agree to the last bit:
 
 # %%
 from recsys_course.replay import replay
@@ -257,8 +265,8 @@ table.round(3)
 # example per event against hundreds. Even at the same twenty moments, an update on the new events alone is level
 # with a fit on everything.
 #
-# The last column but one tells why. *Staleness* is the age, in hours, of the newest rating that a model had learned when it
-# made a prediction. Between two retrainings months pass; learning from each event, seconds.
+# The last column but one tells why. *Staleness* is the median age, in hours, of the newest rating that a model had learned when
+# it made a prediction. Between two retrainings months pass; learning from each event, seconds.
 
 # %%
 error = table["RMSE"]
@@ -293,14 +301,15 @@ print(
 
 # %% [markdown]
 # The frozen model's error is the upper line, retraining's runs close below it, and learning from each event lies
-# clearly under both from beginning to end. All three go up and down together: some stretches hold people who are harder
-# to predict. In the first stretch the frozen and the retrained model are one and the same, since nothing was fitted anew yet.
+# clearly under both from beginning to end. They share many ups and downs, since some stretches hold people who are
+# harder to predict. Towards the end the frozen line climbs and the lowest does not: the older the model, the wider the gap. In the first stretch the frozen and the retrained model are one and the same, since nothing was fitted anew yet.
 #
 # ## How sure may we be?
 #
 # The usual error bar takes the rows for independent. They are not: one user's errors go together, and so do those of one
-# afternoon. An honest interval resamples whole users, or whole stretches of time. Here is the difference in squared error
-# between learning per event and retraining, by three methods.
+# afternoon. An honest interval resamples whole users, or whole stretches of time: draw as many users as there are, with
+# replacement, take the mean over their rows, repeat a thousand times; the middle 95 % of these means is the interval.
+# Here is the difference in squared error between learning per event and retraining, by three methods.
 
 # %%
 from recsys_course.metrics.intervals import naive_interval

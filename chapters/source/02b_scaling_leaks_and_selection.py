@@ -238,9 +238,9 @@ auc.round(3)
 # scaling, since a question like "more than 30 days?" has the same answer in any unit. So scale for models that add
 # features up, measure distances or take gradient steps, and save yourself the trouble for trees.
 #
-# The last column looks ahead, and gains a few thousandths at most: the mean of two months hardly differs from that of
-# seven. We fit scalers on the past all the same. A rule that is always kept needs no judgement, and the next leak is
-# not so harmless.
+# The last column looks ahead, and gains nothing that three decimals show: scaling only has to bring columns to a like
+# size, and either scaler does. We fit scalers on the past all the same. A rule that is always kept needs no judgement,
+# and the next leak is not so harmless.
 #
 # ## The leak that a random split hides
 #
@@ -382,7 +382,7 @@ pd.DataFrame(change, index=["mean", "low", "high"]).T.round(3)
 # and on such films her error in validation is a third of Bob's. With every further rating of a film the label is
 # diluted, and still in there. The trees learned to trust such means, and live they are of another kind.
 #
-# Note the first line of that table: a split in time did *not* find the leak, for her test rows still hold their own
+# Note the first line of the table above the figure: a split in time did *not* find the leak, for her test rows still hold their own
 # labels in their features. The split has to be right *and* the features have to be computed as of their time. The
 # poison test of chapter 02a would have told on her in a second. Leaks of this kind are old and common [@kaufman2012],
 # and in the evaluation of recommenders they have been found to reorder the models [@ji2023].
@@ -396,7 +396,8 @@ pd.DataFrame(change, index=["mean", "low", "high"]).T.round(3)
 # is fitted [@guyon2003].
 #
 # First the wrapper, as a loop: start with nothing, and add whichever feature makes the error in validation smallest.
-# Each validation lies after its training rows, never before: `TimeSeriesSplit`.
+# Each validation lies after its training rows, never before: `TimeSeriesSplit`. To save time the columns are scaled once,
+# on all rows that take part in the search; they end before the future on which the result is judged.
 
 # %%
 from sklearn.feature_selection import (
@@ -500,7 +501,7 @@ selection.round(3)
 # 1. Ids are numbered in order of arrival, with one number kept for strangers, so that no id ever moves.
 # 2. Scaling matters to models that add, measure or step, not to trees; whatever is fitted is fitted on the past.
 # 3. A mean over the whole table holds the label that it helps to predict, and holds nothing else where there is one row.
-# 4. A random split hides a feature that knows the future, and so does a split in time: only the live numbers tell.
+# 4. A random split hides a feature that knows the future, and so does a split in time: the poison test tells, or live data.
 # 5. Selection is judged in time order; here it saved windows to keep and serve, and won no quality.
 #
 # ## Three questions
@@ -511,7 +512,8 @@ selection.round(3)
 # <details><summary>Answer</summary>
 #
 # Not for the training rows. Each of them is in its own user's mean, so the model learns to trust the feature more than
-# it deserves; the test rows are honest, and the model is disappointed there. This is Ann's model as it went live.
+# it deserves; the test rows are honest, and the model is disappointed there. Ann's model as it went live has the same
+# fault on its training side; only the numbers that it was asked with were fresher.
 # Means of what came before each row have the same meaning on both sides.
 #
 # </details>

@@ -143,7 +143,7 @@ class _Counts(Ranker):
         self._counts, self._seen = np.zeros(0), np.zeros(0, np.bool_)
         empty = np.zeros(0, np.int64)
         self._personal = (empty, np.zeros(0), empty, empty, empty, empty)
-        self._fade = np.zeros(0)
+        self._fade: np.ndarray = np.zeros(0)
         self.examples_learned = 0
 
     def fit(self, events: pd.DataFrame):
@@ -179,7 +179,7 @@ class _Counts(Ranker):
             # A power for each number of ticks that can occur, worked out once and not for each weight that is read.
             ticks = int(clock.max()) + len(events) + 1
             if ticks > len(self._fade):
-                self._fade = self._keep ** np.arange(2 * ticks)
+                self._fade = np.power(self._keep, np.arange(2 * ticks), dtype=np.float64)
         self._personal = (item, weight, clock_then, following, head, clock)
         return users, items, pairs
 

@@ -171,8 +171,9 @@ def count_taste(events, days):
 #
 # *Objective 4.* Write `sees_the_future(feature, events)`. `feature` is a function that takes an events table and
 # returns one number per row (a Series or an array). Your function poisons the second half of the table, computes the
-# feature again, and returns True if any number of the first half has changed. Poison whatever a feature may read:
-# users, items *and* labels. Mind that a feature may hold NaN, which differs from itself.
+# feature again, and returns True or False: whether any number of the first half has changed. Poison whatever a
+# feature may read, users, items *and* labels, and overwrite it, since a shuffle keeps every total. Mind that a feature
+# may hold NaN, which differs from itself.
 
 # %%
 ratings = data.movielens().events.head(20_000)
@@ -211,11 +212,11 @@ leaky = {
     "the next label": lambda e: e["label"].shift(-1),
 }
 for name, feature in honest.items():
-    assert sees_the_future(feature, ratings) is False, (
+    assert not sees_the_future(feature, ratings), (
         f"{name} sees nothing of the future: what differs? (NaN?)"
     )
 for name, feature in leaky.items():
-    assert sees_the_future(feature, ratings) is True, (
+    assert sees_the_future(feature, ratings), (
         f"{name} sees the future: does your poison reach what it reads?"
     )
 
