@@ -410,12 +410,12 @@ from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 recent = past[-6_000:]
 Z = pd.DataFrame(StandardScaler().fit_transform(np.log1p(X.loc[recent])), columns=X.columns)
 fast = LogisticRegression(solver="newton-cholesky", tol=1e-3)
-in_time = {"cv": TimeSeriesSplit(3), "scoring": "neg_log_loss"}
+in_time = {"cv": TimeSeriesSplit(2), "scoring": "neg_log_loss"}
 
 chosen: list[str] = []
 for _ in range(2):
     gain = {
-        c: cross_val_score(fast, Z[[*chosen, c]], y[recent], **in_time).mean()
+        c: cross_val_score(fast, Z[[*chosen, c]].to_numpy(), y[recent], **in_time).mean()
         for c in Z
         if c not in chosen
     }
