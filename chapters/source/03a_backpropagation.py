@@ -393,7 +393,7 @@ def attempt(what, run):
     try:
         print(f"{what}: shape {np.shape(run())}")
     except ValueError as error:
-        print(f"{what}: {type(error).__name__}: {str(error).splitlines()[0][:68]}")
+        print(f"{what}: {type(error).__name__}: {str(error).partition(', with')[0].strip()}")
         return True
     return False
 

@@ -1,0 +1,116 @@
+"""One training step of the course's NumPy network, beside Keras's ``train_on_batch``, by batch size.
+
+The network is the source's 128-64-1 on 32 features, trained by Adam on the binary cross-entropy in float32. Both start
+from the same numbers and are given the same batches; after the first steps their parameters are compared, so that
+what is timed is the same work. (After hundreds of steps float32 has driven any two such networks apart.) The claims:
+
+- at every batch size of online learning, 1 to 64, the NumPy step is faster;
+- after the first steps the two networks agree to 1e-5.
+
+At some larger batch the matrix products outweigh the calls, and a framework that fuses them and uses more threads
+wins: the table shows where, if it is reached at all. One thread each unless ``OMP_NUM_THREADS`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+
+THREADS = os.environ.setdefault("OMP_NUM_THREADS", "1")
+for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(variable, THREADS)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import statistics
+import time
+from itertools import pairwise
+
+import keras
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import finish
+from recsys_course.models import Adam
+from recsys_course.models.layers import Perceptron
+
+WIDTHS = (32, 128, 64, 1)
+ONLINE = (1, 2, 4, 8, 16, 32, 64)
+LARGER = (128, 256, 512, 1024, 2048, 4096, 8192)
+FIRST_STEPS, ROUNDS, SECONDS = 5, 7, 0.15
+
+
+def keras_twin(network: Perceptron) -> keras.Model:
+    """The same layers with the same numbers."""
+    layers = [keras.layers.Dense(w, activation="relu") for w in WIDTHS[1:-1]]
+    twin = keras.Sequential([keras.Input((WIDTHS[0],)), *layers, keras.layers.Dense(1)])
+    twin.set_weights([p for pair in zip(network.weights, network.biases, strict=True) for p in pair])
+    twin.compile(keras.optimizers.Adam(0.001), keras.losses.BinaryCrossentropy(from_logits=True))
+    return twin
+
+
+def side_by_side(runs, n_steps: int) -> list[float]:
+    """Median seconds per step of each, taken in turn so that a busy moment of the machine meets all alike."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS):
+        for run, taken in zip(runs, seconds, strict=True):
+            began = time.perf_counter()
+            for _ in range(n_steps):
+                run()
+            taken.append((time.perf_counter() - began) / n_steps)
+    return [statistics.median(taken) for taken in seconds]
+
+
+def measure(batch: int) -> tuple[float, float, float]:
+    """Seconds per step of NumPy and of Keras, and how far apart the parameters are after the first steps."""
+    rng = np.random.default_rng(batch)
+    network = Perceptron(WIDTHS, loss="cross-entropy", dtype=np.float32, rng=rng)
+    twin, optimizer = keras_twin(network), Adam(0.001)
+    X = rng.normal(size=(batch, WIDTHS[0])).astype(np.float32)
+    y = (X[:, :1] > 0).astype(np.float32)
+
+    def ours() -> None:
+        optimizer.step([network.theta], [network.loss_and_gradient(X, y)[1]])
+
+    def theirs() -> None:
+        twin.train_on_batch(X, y)
+
+    for _ in range(FIRST_STEPS):  # Keras traces and compiles its step at the first call
+        began = time.perf_counter()
+        ours()
+        theirs()
+        elapsed = time.perf_counter() - began
+    end = np.concatenate([np.ravel(w) for w in twin.get_weights()])
+    apart = float(np.abs(end - network.theta).max())
+    seconds = side_by_side((ours, theirs), max(3, int(SECONDS / elapsed)))
+    return seconds[0], seconds[1], apart
+
+
+def main() -> None:
+    rows = [(batch, *measure(batch)) for batch in (*ONLINE, *LARGER)]
+    table = pd.DataFrame(rows, columns=["batch", "NumPy, us", "Keras, us", "apart"])
+    table[["NumPy, us", "Keras, us"]] *= 1e6
+    table["times Keras"] = (table["Keras, us"] / table["NumPy, us"]).round(2)
+    table = table.round({"NumPy, us": 1, "Keras, us": 1, "apart": 9}).set_index("batch")
+    behind = table.index[table["times Keras"] < 1]
+    crossover = int(behind[0]) if len(behind) else None
+    print("crossover:", f"Keras is faster from a batch of {crossover}" if crossover else "not reached")
+    claims = {
+        "at batch sizes of 1 to 64 the NumPy step is faster": bool((table.loc[list(ONLINE), "times Keras"] > 1).all()),
+        "after the first steps both agree to 1e-5": bool((table["apart"] < 1e-5).all()),
+    }
+    settings = {
+        "widths": WIDTHS,
+        "parameters": sum((a + 1) * b for a, b in pairwise(WIDTHS)),
+        "optimizer": "Adam",
+        "dtype": "float32",
+        "rounds": ROUNDS,
+        "threads": int(THREADS),
+        "crossover": crossover,
+    }
+    # On Linux the course installs the build for CPUs alone, elsewhere the full one.
+    tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]
+    finish("network_step", table, claims, settings, ("numpy", "keras", tensorflow))
+
+
+if __name__ == "__main__":
+    main()
