@@ -483,11 +483,21 @@ def test_update_goes_once_through_in_order():
 
 
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
-def test_it_runs_in_replay(loss):
+@pytest.mark.parametrize("kwargs", [{}, {"n_factors": 0}, {"optimizer": SGD(0.02, momentum=0.9)}, {"batch_size": 3}])
+@pytest.mark.parametrize(("every", "delay"), [(1, None), (7, None), (1, 25), (50, "40s")])
+def test_the_fused_replay_is_the_plain_one(loss, kwargs, every, delay):
+    """New users and items keep coming, equal times occur, and labels may be late."""
     events = stream(loss=loss)
-    result = replay(events, Incremental(small(loss), every=50), task="rating" if loss == "squared" else "binary")
-    assert np.isfinite(result.scores).all()
-    assert result.cost.examples > 0.8 * len(result.rows)
+    events["user"] += events["timestamp"] // 60  # half of the users are met late
+    events["timestamp"] = events["timestamp"] // 2
+    task = "rating" if loss == "squared" else "binary"
+    fused, plain = (
+        replay(events, Incremental(small(loss, **kwargs), every=every), task=task, delay=delay, fused=f)
+        for f in (True, False)
+    )
+    assert np.array_equal(fused.scores, plain.scores)
+    assert fused.cost.examples == plain.cost.examples > 0.8 * len(fused.rows)
+    assert fused.cost.model_bytes == plain.cost.model_bytes
 
 
 def test_a_regression_is_the_network_without_hidden_layers():

@@ -95,7 +95,8 @@ print(
 #
 # $$\delta := \frac{\partial L}{\partial z} = 2(\hat y - y)\,\sigma'(z), \qquad \frac{\partial L}{\partial w} = \delta\, x \;\; (d,), \qquad \frac{\partial L}{\partial b} = \delta .$$
 #
-# The slope of the sigmoid is $\sigma'(z) = \hat y (1 - \hat y)$. The letter $\delta$ is the one that matters in all that
+# The slope of the sigmoid is $\sigma'(z) = \hat y (1 - \hat y)$. With a single feature, $d = 1$, all of these are plain numbers;
+# with more, $x$ and $w$ become vectors and nothing else changes. The letter $\delta$ is the one that matters in all that
 # follows: the slope of the loss at the sum *before* the bend.
 
 # %%

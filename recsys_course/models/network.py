@@ -18,6 +18,7 @@ from recsys_course.events import EventsError, check_events
 from recsys_course.models.base import Model, NotFittedError, Vocabulary
 from recsys_course.models.layers import Perceptron
 from recsys_course.models.optimizers import Adam, Optimizer, RowGradient
+from recsys_course.plan import Plan
 
 __all__ = ["Embedding", "NeuralNetwork"]
 
@@ -253,10 +254,32 @@ class NeuralNetwork(Model):
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
         self._ready()
-        features = self._features(events)
+        return self._score(self._numbers(events, add=False), self._features(events))
+
+    def run(self, events: pd.DataFrame, plan: Plan, first: int, last: int) -> np.ndarray:
+        # What predict and update do, block by block, but the table of events is read once and not at each block.
+        self._ready()
+        features, labels = self._check(events)
+        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        met = [len(table.ids) for table in self._tables]
+        self._numbers(events.iloc[arriving], add=True)
         numbers = self._numbers(events, add=False)
-        out = np.empty(len(events))
-        for first in range(0, len(events), _CHUNK):
+        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        for block in range(first, last):
+            rows = plan.order[plan.known[block - 1] : plan.known[block]] if block > first else arriving[:0]
+            if len(rows):
+                own = [number[rows] for number in numbers]
+                self._learn(np.arange(len(rows)), own, features[rows], labels[rows])
+                met = [max(highest, int(number.max())) for highest, number in zip(met, own, strict=False)]
+            ask = slice(plan.starts[block], plan.ends[block])
+            # Ids are numbered in order of arrival: a higher number than the highest so far is still a stranger.
+            asked = [np.where(n[ask] <= m, n[ask], STRANGER) for n, m in zip(numbers, met, strict=False)]
+            out[ask.start - plan.starts[first] : ask.stop - plan.starts[first]] = self._score(asked, features[ask])
+        return out
+
+    def _score(self, numbers: list[np.ndarray], features: np.ndarray) -> np.ndarray:
+        out = np.empty(len(features))
+        for first in range(0, len(out), _CHUNK):
             rows = slice(first, first + _CHUNK)
             out[rows] = self._network.predict(self._input(rows, numbers, features))[:, 0]
         if self.loss == "squared" and self.label_range is not None:
