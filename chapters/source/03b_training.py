@@ -20,8 +20,8 @@
 # 3. See gradients vanish with depth, and choose an initialisation that keeps them alive.
 # 4. Train a network on real data and say, with an honest interval, whether it beats a logistic regression.
 #
-# **What you need.** Chapter 03a: how a gradient is computed and checked. From chapter 00: log loss is introduced here, and
-# intervals that resample users.
+# **What you need.** Chapter 03a: how a gradient is computed and checked. From chapter 00, intervals that resample users;
+# from chapter 01, the log loss.
 #
 # **Time.** 35 minutes to read, half a minute to run.
 #
