@@ -33,7 +33,7 @@
 # ## A question with a price
 #
 # You fit a model in spring and it does well. In autumn somebody asks whether it should be fitted again, and how often
-# from then on. Every night costs machines, and somebody has to watch them. Never costs nothing, and the model grows old.
+# from then on. Every night costs machines, and somebody has to watch them. Not fitting again costs nothing, but the model grows old.
 #
 # How fast? And what is it that grows old: the tastes of the people it knows, or only its list of people? The answer
 # decides what you have to build. By the end of this chapter you will have measured it on four streams, and it will have
@@ -135,7 +135,7 @@ plt.show()
 # - `movielens`, the film ratings of chapter 00.
 # - `movietweetings`: films rated from zero to ten on Twitter [@dooms2013]. If it is not on your machine, all that follows
 #   runs without it and says so; `recsys-course data` says how to get it.
-# - `complete_journey`: a year of grocery baskets. The event is a basket, the item a type of product, and there are no
+# - `complete_journey`: a year of grocery baskets. A row is one type of product in one basket, and there are no
 #   ratings. One description of the data calls them simulated after real shopping, another the purchases of real households;
 #   take them as realistic, and not as evidence about shoppers.
 # - `bookstore`: a simulated shop that logs what it showed and whether it was bought. Since it is a simulation, the true
@@ -222,7 +222,7 @@ pd.DataFrame(rows).T
 # |---|---|---|
 # | *batch learning* | start from nothing, learn from a stored set, in as many passes as you like | `model.fit(events)` |
 # | *update* | start from the present state, learn from new events | `model.update(new)` |
-# | *incremental* | updates on the new events alone, every so often | `Incremental(model, every=1000)` |
+# | *incremental* | updates on the new events alone, every so often | `Incremental(model, every=1000)`, or `every="1D"`: at midnight UTC |
 # | *online* | incremental to the limit: each event once, when it comes, and none is kept | `Incremental(model, every=1)` |
 # | *full retrain* | batch learning again, on the whole history | `PeriodicRetrain(model, every=...)` |
 # | *window retrain* | batch learning again, on the latest events | `PeriodicRetrain(model, every=..., window=...)` |
@@ -443,8 +443,10 @@ summary([all_data, new_data])[["RMSE", "examples per event", "fits"]].round(3)
 #
 # To see models age on four streams we need one loss per event for each kind of label. Ratings have the squared error.
 # Purchases of what was shown have the *log loss*: minus the logarithm of the probability that the model gave to what then
-# happened. Baskets have *recall* among the first ten: order all items, and see how many of the basket's items stand in
-# the first ten places; each of them that does not is a *miss*. Its sister *nDCG* gives more for a place further up.
+# happened. Baskets have *recall* among the first ten: order all items, and see what share of the basket's items stands in
+# the first ten places; each of them that does not is a *miss*. Recall is averaged over
+# baskets, each counting the same; the miss is averaged over rows, so large baskets count more, and one minus the miss is
+# not the recall. Its sister *nDCG* gives more for a place further up.
 #
 # In the bookstore the true probability is known, and even an oracle that predicts it has some log loss. What a model
 # loses beyond the oracle is its *regret*, and only that can be blamed on the model. By hand, on an example each, and
@@ -620,7 +622,7 @@ tidy(rows)
 # %% [markdown]
 # The distance is there on every stream, whichever way we resample. That it goes on growing is sure on two of them, where
 # all four ends lie on one side of zero, on MovieLens by a hair. On MovieTweetings and the groceries it is not: the resampled stretches of time
-# leave open whether age beyond the second quarter still costs anything.
+# leave open whether the gap still widens after the second quarter.
 #
 # ## Newcomers or drift?
 #
@@ -696,7 +698,7 @@ by_size.astype({"RMSE, new users": float, "RMSE, known users": float}).round(3)
 # ## The same exam for old and young
 #
 # Is the gap on known users and items drift, then? Not yet. The fresh model has also seen *more* events of these users. To
-# separate age from amount, give both the same amount: one model learns the first quarter of a stream, the other the third, and
+# separate age from amount, give both the same number of events, though not of each user: one model learns the first quarter of a stream, the other the third, and
 # both are examined on the fourth, on users and items that both have met. If nothing drifted, the age of a lesson would not
 # matter.
 
@@ -745,7 +747,7 @@ tidy(rows)
 # The first column is what age costs in all, newcomers included: something, everywhere. The columns behind it are drift.
 # In the bookstore, where we know that tastes drift, the method finds it. On MovieTweetings it finds none that can be told
 # from zero, with an interval that leaves room for some: the gap that known people had in the last section may all come from
-# knowing them better, and we cannot say that they changed. On the groceries there is drift for sure, and very little. On MovieLens the question cannot even be asked, as nearly nobody was there
+# knowing them better, and we cannot say that they changed. On the groceries the older lesson is worse for sure, and by very little. On MovieLens the question cannot even be asked, as nearly nobody was there
 # both times.
 #
 # Does the method cry wolf? The bookstore can be had without drift: readers and books still come and go, but tastes, trends
@@ -865,7 +867,7 @@ pd.DataFrame(kinds).T.sort_index(ascending=False).round(4)
 
 # %% [markdown]
 # The popular order has nothing to lose: the ten most bought types of product are the same ten at the end of the year.
-# The more a model knows of a person, the faster it ages: on the same exam as before, old habits against young ones of
+# Of these three models, those that know more of a person age faster: on the same exam as before, old habits against young ones of
 # the same number, the drift is several times that of the factorisation. And the simple count of own habits, kept fresh, is far ahead of
 # the factorisation, at the same cost in examples, and with a model many times as large.
 #
@@ -925,7 +927,7 @@ tidy(rows, digits=3)
 # %% [markdown]
 # Per event is better than nightly for sure on all three, and by how much is another matter. In the bookstore the nightly
 # update keeps nearly the whole gain, on MovieTweetings most of it, on MovieLens about a third, because there the users
-# are gone by the morning. Being first is worth what the street is worth on which you are.
+# are gone by the morning. How much speed is worth depends on the stream.
 #
 # The baselines are as humbling as in chapter 00. On both streams of ratings, running means are level with or ahead of the
 # factorisation. In the bookstore, where tastes matter, they are not.
@@ -1002,6 +1004,8 @@ illness.round(3)
 
 # %% [markdown]
 # The careful model parts from its lessons by nearly the same amount in both worlds, and ages in one. What B calls overfitting is drift.
+# Every model parts from its lessons a little. In the drifting world the overfitted one also ages more, since what it
+# learned so exactly is what moves; where nothing drifts it does not age.
 # The words matter, because the cures are different.
 #
 # ## An update that nobody looked at
@@ -1115,7 +1119,7 @@ gated.round(4)
 # The gate refuses the bad step, refuses no night on which nothing was wrong, and costs nothing to speak of. So far the source is mended.
 #
 # The last row is the honest one. When the *labels* are wrong, the gate passes the update, and the damage is done, gate or
-# no gate. Its exam was taken from the same night as the lesson, and was wrong in the same way. An examination is worth as
+# no gate. Its exam was taken from the same night as the lesson, and was wrong in the same way. The harm is a small part of that of the bad step, and its interval lies above zero. An examination is worth as
 # much as the labels it is held on; the last exercise asks you for a gate that catches this one too. Those who run
 # such systems for a living test the data before they test the model [@breck2017].
 #
@@ -1130,7 +1134,7 @@ gated.round(4)
 # | Full update: retrain on new data; or, on all data | B online techniques 2, B14.3 | Not one thing: they err by clearly different amounts: *Full, twice* |
 # | Evaluate, update, deploy | A2.4 | One bad update goes live unseen and stays; evaluation belongs behind the update: *An update that nobody looked at* |
 # | A model that no longer fits new data overfits | B necessity 1 | It drifts; an overfitted model does not age where nothing drifts: *Ageing is not overfitting* |
-# | Regular updates keep up with the latest changes and so raise accuracy | B necessity 2, A3.3 | On each stream for the factorisations; not for the popular list, and not for first purchases: *What a model knows decides how it ages* |
+# | Regular updates keep up with the latest changes and so raise accuracy | B necessity 2, A3.3 | True on each stream for the factorisations; not for the popular list, and not for first purchases: *What a model knows decides how it ages* |
 # | New users and new items hurt | B necessity 3 | True, and on MovieLens nearly the whole story: *Newcomers or drift?* |
 # | The first moment counts | B necessity 4, A appendix 5 | Much on MovieLens, hardly in the bookstore: *How soon is soon enough?* |
 #
@@ -1140,7 +1144,7 @@ gated.round(4)
 # 2. What is large in it are the tables; size does nothing for those who are in no table.
 # 3. Incremental says which events are learned, and nothing about which parameters move; ask for both.
 # 4. A model ages by newcomers and by drift; the same exam for an old and a young model tells the two apart.
-# 5. Ageing is not overfitting, and what a model knows of people decides how fast it ages.
+# 5. Ageing is not overfitting, and on the groceries, what a model knew of people went with how fast it aged.
 #
 # ## Three questions
 #
