@@ -7,6 +7,7 @@ import getpass
 import os
 import platform
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -20,7 +21,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from authoring.course import CourseError
+from authoring.course import ROOT, CourseError
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -182,9 +183,21 @@ PLACES = [
 ]
 
 
+def of_this_machine() -> list[str]:
+    """Where the course, its environment, the user's files and temporary files lie here, wherever that is.
+
+    The list in ``PLACES`` knows where such folders usually are; a course cloned into ``/srv`` is known only from here.
+    """
+    here = [ROOT, Path(sys.prefix), Path.home(), Path(tempfile.gettempdir())]
+    return sorted({str(place) for path in here for place in (path, path.resolve()) if len(place.parts) > 1})
+
+
 def places(text: str) -> list[str]:
     """What a text says about the machine on which it was written."""
     found = [f"{what}: {match[0]}" for pattern, what in PLACES for match in pattern.finditer(text)]
+    for place in of_this_machine():
+        if re.search(rf"(?<![\w.~/]){re.escape(place)}(?![\w.-])", text):
+            found.append(f"an absolute path: {place}")
     user, host = getpass.getuser(), platform.node()
     # "root" and "admin" are words of the language; a longer or rarer name is not.
     if len(user) > 3 and user not in {"root", "admin", "user", "runner"} and re.search(rf"\b{re.escape(user)}\b", text):

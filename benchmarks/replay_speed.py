@@ -10,12 +10,6 @@ time includes numbering the ids. River is given the same events one by one, as i
 
 from __future__ import annotations
 
-import os
-
-# One thread each, set before NumPy is loaded: a library that takes both cores would not be a peer.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-
 from functools import partial
 
 import numpy as np

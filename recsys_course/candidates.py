@@ -55,6 +55,11 @@ class Candidates:
         """First row of each event, shape (n_events,)."""
         return np.append(0, self.group_ends[:-1])
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The contest as compiled passes take it: starts and ends of events, candidates, codes, what is left out."""
+        return self.group_starts, self.group_ends, self.n_seen, self.code, self.had, self.had_start, self.had_stop
+
     def groups_in(self, first: int, last: int) -> tuple[int, int]:
         """The events that lie in the rows ``first`` .. ``last - 1``, as a half-open range."""
         first_group, last_group = np.searchsorted(self.group_ends, [first, last], side="right")
@@ -79,7 +84,7 @@ def find_candidates(events: pd.DataFrame, *, exclude_had: bool) -> Candidates:
 
     Notes
     -----
-    Taught in chapter 00; a later event never changes the contest of an earlier one.
+    Taught in chapter 01; a later event never changes the contest of an earlier one.
 
     Examples
     --------
@@ -154,7 +159,7 @@ def rank_among(scores: np.ndarray, code: int, excluded: np.ndarray | None = None
 
     Notes
     -----
-    Taught in chapter 00.
+    Taught in chapter 01.
 
     Examples
     --------

@@ -46,6 +46,18 @@ class Plan:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What a compiled pass over the blocks ``first`` .. ``last - 1`` takes: starts, ends, order, known."""
+        return self.starts[first:last], self.ends[first:last], self.order, self.known[first:last]
+
+    def arriving(self, first: int, last: int) -> np.ndarray:
+        """Rows whose labels arrive, and are learned, between the blocks ``first`` and ``last - 1``."""
+        return self.order[self.known[first] : self.known[last - 1]]
+
+    def n_predicted(self, first: int, last: int) -> int:
+        """How many rows the blocks ``first`` .. ``last - 1`` predict."""
+        return int(self.ends[last - 1] - self.starts[first])
+
     @property
     def in_order(self) -> bool:
         """Whether labels arrive in the order of the rows, as they do when all are equally late."""

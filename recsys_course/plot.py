@@ -7,12 +7,11 @@ figure relies on colour alone: lines differ in dash and marker too. Sizes are ch
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from cycler import cycler
 
-from recsys_course.report import METRIC, quality_by_window, summary
+from recsys_course.report import quality_by_window
 
-__all__ = ["cost_quality", "quality_over_time", "use_style"]
+__all__ = ["quality_over_time", "use_style"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
@@ -79,40 +78,6 @@ def quality_over_time(results, *, windows: int = 20, ax=None):
         events = table["events"].cumsum() - table["events"] / 2
         ax.plot(events / 1000, table["quality"], label=result.name)
     ax.set_xlabel("thousand events since the end of the warm-up")
-    ax.set_ylabel(_metric_label(results[0].task))
-    ax.legend()
-    return ax
-
-
-def cost_quality(results, *, ax=None):
-    """Draw quality against cost: what each strategy reaches, and how many examples it learns for it.
-
-    Costs span orders of magnitude, so their axis is logarithmic; what learns nothing stands at its left.
-
-    Returns
-    -------
-    Axes
-
-    Notes
-    -----
-    Taught in chapter 00.
-    """
-    ax = plt.subplots()[1] if ax is None else ax
-    table: pd.DataFrame = summary(results)
-    cost = table["examples per event"]
-    least = cost[cost > 0].min() if (cost > 0).any() else 1.0
-    for k, name in enumerate(table.index):
-        ax.plot(
-            max(cost[name], least / 4),
-            table[METRIC[results[0].task]][name],
-            linestyle="none",
-            color=COLOURS[k % len(COLOURS)],
-            marker=MARKERS[k % len(MARKERS)],
-            markersize=12,
-            label=name if cost[name] > 0 else f"{name} (cost 0)",
-        )
-    ax.set_xscale("log")
-    ax.set_xlabel("examples learned per event (logarithmic)")
     ax.set_ylabel(_metric_label(results[0].task))
     ax.legend()
     return ax

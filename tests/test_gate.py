@@ -434,6 +434,14 @@ def test_a_build_refuses_and_leaves_the_old_notebook(course, monkeypatch, spoil,
     assert before == {path: path.read_bytes() for path in course.root.rglob("*.ipynb")}
 
 
+@pytest.mark.parametrize("folder", ["/srv/course/.venv", "/check", "/scratch2/ann"])
+def test_a_place_on_this_machine_is_known_wherever_it_is(monkeypatch, folder):
+    monkeypatch.setattr(sys, "prefix", folder)
+    assert any(folder in place for place in execute.places(f"read {folder}/lib"))
+    assert any(folder in place for place in execute.places(folder))
+    assert not execute.places(f"and{folder}/lib, {folder}ed")
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     write(tmp_path / "a.ipynb", "old\n")
     with pytest.raises(UnicodeEncodeError):

@@ -920,7 +920,14 @@ for name in [name for name in streams if name != "complete_journey"]:
 price = tidy(nightly_gap)
 share = price["kept of the gain"]
 assert share["movielens"] < 0.5 and share["bookstore"] > 0.95 and price["sign is sure"].all()
-between = ["mean", "user low", "user high", "kept of the gain", "counting minus factors"]
+between = [
+    "mean",
+    "user low",
+    "user high",
+    "sign is sure",
+    "kept of the gain",
+    "counting minus factors",
+]
 print(price[between].to_string())
 tidy(rows, digits=3)
 

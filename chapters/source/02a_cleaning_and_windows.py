@@ -475,7 +475,7 @@ print(f"highest heat: {level.round(1).to_dict()} purchases a day")
 # %% [markdown]
 # The same shelf, three memories. At the left edge all three climb from nothing: windows that are not full yet. Over a
 # week the heat jumps up before Thanksgiving and again before Christmas, and falls back at once. Over three months it
-# hardly moves, then climbs late and stays warm after the rush is over. Neither is right: a short window is fresh and
+# hardly moves, then climbs late and stays warm after the rush is over. None is right: a short window is fresh and
 # noisy, a long one calm and stale. Give the model several and let it weigh them. (A line without a category counts for
 # no category, and its own heat is a missing value; nothing is filled in unseen.)
 #

@@ -340,6 +340,8 @@ for place, name in enumerate(["Bob", "Ann"]):
         linestyle="none",
         marker="o",
         color=plot.COLOURS[0],
+        fillstyle="none",
+        markeredgewidth=2,
         markersize=9,
     )
     ax.plot(

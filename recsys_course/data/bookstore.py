@@ -571,7 +571,7 @@ def bookstore(
 
     Notes
     -----
-    Taught in chapter 00. For more events than fit in memory use :func:`bookstore_stream`.
+    Taught in chapter 01. For more events than fit in memory use :func:`bookstore_stream`.
 
     Examples
     --------
@@ -653,7 +653,7 @@ def bookstore_stream(
     Notes
     -----
     Memory is that of one day of events, one chunk, and the readers and books of the present day.
-    Taught in chapter 00.
+    Taught in chapter 01.
 
     Examples
     --------

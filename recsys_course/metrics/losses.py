@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["log_loss", "mae", "rmse", "row_log_loss"]
+__all__ = ["log_loss", "rmse", "row_log_loss"]
 
 
 def _pair(labels, predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -27,16 +27,6 @@ def rmse(labels, predictions) -> float:
     """
     labels, predictions = _pair(labels, predictions)
     return float(np.sqrt(np.mean((labels - predictions) ** 2)))
-
-
-def mae(labels, predictions) -> float:
-    """Mean absolute error, in the unit of the label. Taught in chapter 00.
-
-    >>> mae([1.0, 2.0], [1.0, 4.0])
-    1.0
-    """
-    labels, predictions = _pair(labels, predictions)
-    return float(np.mean(np.abs(labels - predictions)))
 
 
 def row_log_loss(labels, probabilities) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["hit_rate", "ndcg", "recall"]
+__all__ = ["ndcg", "recall"]
 
 
 def _check(ranks, events, k) -> tuple[np.ndarray, np.ndarray, int]:
@@ -29,7 +29,7 @@ def _check(ranks, events, k) -> tuple[np.ndarray, np.ndarray, int]:
 def recall(ranks, events, k: int) -> np.ndarray:
     """Share of an event's items that stand in its first ``k`` places, shape (n_events,), in the order of event numbers.
 
-    Taught in chapter 00.
+    Taught in chapter 01.
 
     >>> recall([0, 12, np.inf, 3], [1, 1, 1, 2], k=10).round(3)
     array([0.333, 1.   ])
@@ -37,18 +37,6 @@ def recall(ranks, events, k: int) -> np.ndarray:
     ranks, number, n_events = _check(ranks, events, k)
     hits = np.bincount(number, weights=ranks < k, minlength=n_events)
     return hits / np.bincount(number, minlength=n_events)
-
-
-def hit_rate(ranks, events, k: int) -> np.ndarray:
-    """1 for an event with at least one item in its first ``k`` places, else 0, shape (n_events,).
-
-    Taught in chapter 00.
-
-    >>> hit_rate([0, 12, np.inf, 30], [1, 1, 1, 2], k=10)
-    array([1., 0.])
-    """
-    ranks, number, n_events = _check(ranks, events, k)
-    return (np.bincount(number, weights=ranks < k, minlength=n_events) > 0).astype(float)
 
 
 def ndcg(ranks, events, k: int) -> np.ndarray:

@@ -62,7 +62,7 @@ class Model(ABC):
 
 
 class Ranker(Model):
-    """A model that can order a catalogue for a user. Taught in chapter 00."""
+    """A model that can order a catalogue for a user. Taught in chapter 01."""
 
     @abstractmethod
     def score_items(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -89,14 +89,11 @@ class RunningMeans(Model):
     def run(self, events: pd.DataFrame, plan: Plan, first: int, last: int) -> np.ndarray:
         check_events(events)
         self._ready()
-        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        arriving = plan.arriving(first, last)
         self._admit(events.iloc[arriving])
-        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        out = np.empty(plan.n_predicted(first, last))
         _kernels.run_means(
-            plan.starts[first:last],
-            plan.ends[first:last],
-            plan.order,
-            plan.known[first:last],
+            *plan.part(first, last),
             self._users.find(events["user"]),
             self._items.find(events["item"]),
             events["label"].to_numpy(),
@@ -226,16 +223,13 @@ class _Counts(Ranker):
     def run_ranks(self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates) -> np.ndarray:
         check_events(events)
         self._ready()
-        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        arriving = plan.arriving(first, last)
         pairs = np.zeros(len(events), np.int64)
         pairs[arriving] = self._admit(events.iloc[arriving])[2]
         catalogue = self._items.find(contest.items)
-        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        out = np.empty(plan.n_predicted(first, last))
         _kernels.run_count_ranks(
-            plan.starts[first:last],
-            plan.ends[first:last],
-            plan.order,
-            plan.known[first:last],
+            *plan.part(first, last),
             self._users.find(events["user"]),
             self._items.find(events["item"]),
             pairs,
@@ -245,13 +239,7 @@ class _Counts(Ranker):
             self._seen,
             self._personal,
             self._fade,
-            contest.group_starts,
-            contest.group_ends,
-            contest.n_seen,
-            contest.code,
-            contest.had,
-            contest.had_start,
-            contest.had_stop,
+            *contest.arrays,
             catalogue,
             self._row_to_code(catalogue),
             out,

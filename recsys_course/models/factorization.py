@@ -247,15 +247,12 @@ class MatrixFactorization(_FactorModel, Model):
     def run(self, events: pd.DataFrame, plan: Plan, first: int, last: int) -> np.ndarray:
         self._check(events)
         state = self._state()
-        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        arriving = plan.arriving(first, last)
         state.add(events.iloc[arriving])
         users, items = state.users.find(events["user"]), state.items.find(events["item"])
-        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        out = np.empty(plan.n_predicted(first, last))
         _kernels.run_labels(
-            plan.starts[first:last],
-            plan.ends[first:last],
-            plan.order,
-            plan.known[first:last],
+            *plan.part(first, last),
             users,
             items,
             events["label"].to_numpy(),
@@ -313,7 +310,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
     Notes
     -----
     A user that the model has not learned from gets the order of the item biases, which is popularity; an item
-    that it has not learned from stands last. ``examples_learned`` counts events, not negatives. Taught in chapter 00.
+    that it has not learned from stands last. ``examples_learned`` counts events, not negatives. Taught in chapter 01.
 
     Examples
     --------
@@ -387,27 +384,18 @@ class ImplicitFactorization(_FactorModel, Ranker):
     def run_ranks(self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates) -> np.ndarray:
         self._check(events)
         state = self._state()
-        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        arriving = plan.arriving(first, last)
         state.add(events.iloc[arriving])
-        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        out = np.empty(plan.n_predicted(first, last))
         _kernels.run_ranks(
-            plan.starts[first:last],
-            plan.ends[first:last],
-            plan.order,
-            plan.known[first:last],
+            *plan.part(first, last),
             state.users.find(events["user"]),
             state.items.find(events["item"]),
             self._draw_rng.random((len(arriving), self.n_negatives)),
             self._n_known,
             state.arrays,
             self._rates,
-            contest.group_starts,
-            contest.group_ends,
-            contest.n_seen,
-            contest.code,
-            contest.had,
-            contest.had_start,
-            contest.had_stop,
+            *contest.arrays,
             state.items.find(contest.items),
             out,
         )
