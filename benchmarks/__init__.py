@@ -7,5 +7,6 @@ Each prints one table of figures measured in one run, writes them with the machi
 import os
 
 # One thread each, set before NumPy is loaded: a library that takes both cores would not be a peer.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+    os.environ.setdefault(f"{library}_THREADS" if library.startswith("TF") else f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow is talkative when it is loaded

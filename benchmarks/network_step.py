@@ -17,12 +17,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-
-THREADS = os.environ.setdefault("OMP_NUM_THREADS", "1")
-for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-    os.environ.setdefault(variable, THREADS)
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import statistics
 import time
 from itertools import pairwise
@@ -111,7 +105,7 @@ def main() -> None:
         "optimizer": "Adam",
         "dtype": "float32",
         "rounds": ROUNDS,
-        "threads": int(THREADS),
+        "threads": int(os.environ["OMP_NUM_THREADS"]),
         "crossover": crossover,
     }
     # On Linux the course installs the build for CPUs alone, elsewhere the full one.

@@ -195,7 +195,7 @@ def deviation(activation, width):
 # *Objective 4.* The chapter predicts likes on MovieLens from four features, with a log loss of about half a nat, and its network gains
 # nothing over the regression. Features may. Write `features(ratings)`, which returns an array with a row for each rating and
 # any number of columns, numbers that are known *before* the rating. The check fits a scaled logistic regression on them and wants a log
-# loss that is smaller than that of the chapter's four by at least 0.003. It also turns around the labels of the
+# loss that is smaller than that of the chapter's four by at least `0.003`. It also turns around the labels of the
 # last ratings: the features of earlier ones must not notice.
 #
 # `so_far` is given, and `ratings` has the columns user, item, label, timestamp. Ratings of one second must not see each other.
