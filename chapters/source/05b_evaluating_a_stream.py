@@ -178,7 +178,14 @@ by_part.round(3)
 #
 # $$S_t = L_t + \alpha S_{t-1},\qquad N_t = 1 + \alpha N_{t-1},\qquad \text{mean}_t = S_t / N_t .$$
 #
-# The window has to keep $w$ losses, the factor two numbers. Here they are as plain loops, beside the library, whose time does not depend on $w$:
+# The window has to keep $w$ losses, the factor two numbers. Which $\alpha$ goes with which $w$? In the window the losses are
+# $0, 1, \dots, w-1$ events old, $\frac{w-1}{2}$ on average. With weights $(1-\alpha)\,\alpha^k$ the mean age is $\sum_k k\,(1-\alpha)\,\alpha^k = \frac{\alpha}{1-\alpha}$. The two are equal for
+#
+# $$\alpha = \frac{w-1}{w+1} .$$
+#
+# And noise: if losses are independent with variance $v$, the window's mean has variance $v/w$, the faded one
+# $v \sum_k (1-\alpha)^2\alpha^{2k} = v\,\frac{1-\alpha}{1+\alpha}$. With the same $\alpha$ that is $v/w$ again. So one choice makes both agree, in age and in noise. Here are both means as plain
+# loops, beside the library, whose time does not depend on $w$, and then the noise of many streams.
 
 # %%
 some = losses["champion"][:3000]
@@ -190,29 +197,19 @@ for t, loss in enumerate(some):
     faded.append(S / N)
 assert np.allclose(window_mean(some, window), in_window, rtol=0, atol=1e-12)
 assert np.allclose(fading_mean(some, alpha), faded, rtol=0, atol=1e-12)
-f"loops and library agree on {len(some):,} events; alpha = {alpha:.4f}"
 
-# %% [markdown]
-# Which $\alpha$ goes with which $w$? In the window the losses are $0, 1, \dots, w-1$ events old, $\frac{w-1}{2}$ on average. With weights
-# $(1-\alpha)\,\alpha^k$ the mean age is $\sum_k k\,(1-\alpha)\,\alpha^k = \frac{\alpha}{1-\alpha}$. The two are equal for
-#
-# $$\alpha = \frac{w-1}{w+1} .$$
-#
-# And noise: if losses are independent with variance $v$, the window's mean has variance $v/w$, the faded one
-# $v \sum_k (1-\alpha)^2\alpha^{2k} = v\,\frac{1-\alpha}{1+\alpha}$. With the same $\alpha$ that is $v/w$ again. So one choice makes both agree, in age and in noise.
-
-# %%
 k = np.arange(20_000)
-weight = (1 - alpha) * alpha**k
+assert np.isclose(((1 - alpha) * alpha**k) @ k, (window - 1) / 2)
 noise = np.random.default_rng(1).normal(size=(1000, 5000))
 spread = {
     "window": np.std([window_mean(row, window)[-1] for row in noise]),
     "fading": np.std([fading_mean(row, alpha)[-1] for row in noise]),
 }
-assert np.isclose(weight @ k, (window - 1) / 2) and np.isclose((weight**2).sum(), 1 / window)
 assert all(abs(s * np.sqrt(window) - 1) < 0.08 for s in spread.values())
-print(f"mean age in events: {weight @ k:.1f} and {(window - 1) / 2:.1f}")
-print({name: f"{s:.4f}" for name, s in spread.items()}, f"theory {np.sqrt(1 / window):.4f}")
+print(
+    f"window of {window}, factor {alpha:.4f}; noise, theory {np.sqrt(1 / window):.4f}, measured:"
+)
+pd.Series(spread).map("{:.4f}".format)
 
 # %% [markdown]
 # Now the picture, with a window of three thousand events, a day and a half of this shop.
@@ -240,54 +237,45 @@ plt.show()
 # %% [markdown]
 # All three panels show the same losses. On the left, the mean over all events so far: after the jump of day 75, the grey line, the champion's line (solid) climbs slowly, and
 # still lies below the challenger's (dashed) when the stream ends. In the middle and on the right, window and fading factor: within about a day
-# the champion's line leaps over the challenger's, and stays there. How long does each view take to say so?
-
-# %%
-DAY = 86_400
-jump = int(shop.world.drift_times[0])
-
-
-def seen_after(mean, champion, challenger, late=0):
-    """Days from the jump until this mean says that the challenger is ahead; None if it never does."""
-    ahead = mean(per_event(challenger)["value"]) < mean(per_event(champion)["value"])
-    when = champion.timestamps[ahead & (champion.timestamps >= jump)]
-    return float((when[0] - jump) / DAY + late) if len(when) else None
-
-
-seen = {view: seen_after(mean, champion, challenger) for view, mean in views.items()}
-left = float((champion.timestamps[-1] - jump) / DAY)
-assert seen["mean over all events so far"] is None
-assert 0.2 < seen[f"window of {window:,}"] < 4 and 0.2 < seen["fading factor"] < 4
-print(f"days of the stream after the jump: {left:.1f}")
-pd.Series(
-    {view: "not seen" if d is None else f"{d:.1f}" for view, d in seen.items()}, name="days"
-)
-
-# %% [markdown]
-# A window is a bargain: a shorter one sees sooner and trembles more. The same holds for the factor. Neither is an alarm; when to raise one is a subject of its own.
+# the champion's line leaps over the challenger's, and stays there. A window is a bargain: a shorter one sees sooner and trembles more, and the same
+# holds for the factor. Neither is an alarm; when to raise one is a subject of its own.
 #
 # ## Labels that come late
 #
 # The source wants the deployed model's performance monitored in real time, so that problems are found and solved promptly (A3.2 step 6).
 # But a performance is a comparison with labels, and labels come when they come. Let them be a week late. That hurts twice: the challenger
-# learns a week later, and the monitor sees each loss a week later. `replay(..., delay=)` takes care of the first, adding a week of the second.
+# learns a week later, which `replay(..., delay=)` takes care of, and the monitor sees each loss a week later. For each view, on what day after the jump does it
+# first say that the challenger is ahead?
 
 # %% tags=["erratum:A3.2-monitoring"]
+DAY = 86_400
+jump = int(shop.world.drift_times[0])
 late_challenger = replay(shop.events, learns_on, task="binary", warmup=0.4, delay="7D")
-by_window = views[f"window of {window:,}"]
-at_once = seen_after(by_window, champion, challenger)
-a_week_late = seen_after(by_window, champion, late_challenger, late=7)
-assert seen["mean over all events so far"] is None and 7 < a_week_late < 22 and at_once < 4
+
+
+def seen_after(mean, challenger, late=0):
+    """Days from the jump until this mean says that the challenger is ahead; NaN if it never does."""
+    ahead = mean(per_event(challenger)["value"]) < mean(per_event(champion)["value"])
+    when = champion.timestamps[ahead & (champion.timestamps >= jump)]
+    return float((when[0] - jump) / DAY + late) if len(when) else np.nan
+
+
+seen = pd.DataFrame(
+    {
+        "labels at once": {v: seen_after(mean, challenger) for v, mean in views.items()},
+        "labels a week late": {v: seen_after(m, late_challenger, 7) for v, m in views.items()},
+    }
+)
+assert seen.iloc[0].isna().all() and (seen.iloc[1:, 0] < 4).all()
+assert seen.iloc[1:, 1].between(7, 22).all()
 late_loss = per_event(late_challenger)["value"].to_numpy()
 print(
-    f"seen after {at_once:.1f} days with labels at once, {a_week_late:.1f} with labels a week late"
+    f"days left after the jump: {(champion.timestamps[-1] - jump) / DAY:.1f}; log loss on them:"
 )
 print(
-    f"log loss of the challenger from day 75: {losses['challenger'][after].mean():.3f} at once,"
+    f"challenger {losses['challenger'][after].mean():.3f}, a week late {late_loss[after].mean():.3f}"
 )
-print(
-    f"{late_loss[after].mean():.3f} a week late; champion {losses['champion'][after].mean():.3f}"
-)
+seen.round(1).astype(object).where(seen.notna(), "not seen")
 
 # %% [markdown]
 # What can be watched in real time is what needs no label: how many events come, which share of them belongs to strangers, how predictions are
@@ -366,7 +354,7 @@ print(f"product bought before: {np.isfinite(persistence).mean():.0%}")
 # within the past, the first two fifths, of which nothing is scored later.
 
 
-# %%
+# %% tags=["erratum:A5.4-no-baseline"]
 def pilot(make, settings, events, task):
     """The setting with the best quality on the second half of the past."""
     before = events.iloc[: round(0.4 * len(events))]
@@ -387,9 +375,6 @@ def offer_means(forget):
 
 step = pilot(offer_factors, [0.05, 0.2, 0.5, 1.0], offers, "binary")
 forget = pilot(offer_means, [0.0, 0.1, 0.3, 0.5, 0.8], offers, "rating")
-print(f"chosen on the past: step size {step}, forget {forget}")
-
-# %% tags=["erratum:A5.4-no-baseline"]
 factors = replay(offers, Incremental(offer_factors(step)), task="binary", warmup=0.4)
 means = replay(offers, Incremental(offer_means(forget)), task="rating", warmup=0.4)
 labels, rows = factors.labels, factors.rows
@@ -407,6 +392,7 @@ assert (
     > accuracy.drop("last label of the product").max() + 0.005
 )
 assert accuracy["factorisation, per event"] < 0.85 < accuracy["last label of the product"]
+print(f"chosen on the past: step size {step}, forget {forget}")
 accuracy.round(3).rename("accuracy").to_frame()
 
 # %% [markdown]
@@ -618,31 +604,16 @@ plt.show()
 #
 # *Holm's* correction keeps the chance of even one false find at $0.05$ [@holm1979]. Sort the p-values. The smallest is compared with $0.05/m$, the next with
 # $0.05/(m-1)$, and so on, until one fails. Why: of $m_0$ true equals, the chance that any has $p \le 0.05/m_0$ is at most $m_0 \cdot 0.05/m_0$, whatever
-# their dependence. When the procedure comes to the first of them, at most $m - m_0$ others lie before it, so it is compared with at most $0.05/m_0$. *Benjamini and Hochberg's*
-# is milder: it lets one in twenty of the *finds* be false.
+# their dependence. When the procedure comes to the first of them, at most $m - m_0$ others lie before it, so it is compared with at most $0.05/m_0$. (Benjamini and Hochberg's correction, `benjamini_hochberg`,
+# is milder: it lets one in twenty of the *finds* be false.)
+#
+# Our twenty share one baseline and the same users, so they are far from independent. To see more than one case, let each of the twenty-one be the baseline once.
 
 # %%
-from recsys_course.metrics.comparisons import benjamini_hochberg, holm
+from recsys_course.metrics.comparisons import holm
 
 p = np.array([0.001, 0.012, 0.03, 0.04, 0.6])
-by_hand = np.minimum(1, np.maximum.accumulate(p * [5, 4, 3, 2, 1]))
-assert np.allclose(holm(p), by_hand)
-assert np.allclose(benjamini_hochberg(p)[:2], [0.005, 0.03])  # p times 5 / its place
-n, m = 2000, 20
-equals = np.random.default_rng(4).random((n, m))
-any_found = {
-    "uncorrected": np.mean([(row < 0.05).any() for row in equals]),
-    "Holm": np.mean([(holm(row) < 0.05).any() for row in equals]),
-}
-assert abs(any_found["uncorrected"] - (1 - 0.95**m)) < 0.04 and any_found["Holm"] < 0.065
-print(f"at least one of {m} independent equals 'differs': theory {1 - 0.95**m:.0%}, measured:")
-pd.Series(any_found).map("{:.0%}".format)
-
-# %% [markdown]
-# Our twenty share one baseline and the same users, so they are far from independent. To see more than one case, let each of the twenty-one be the baseline
-# once:
-
-# %%
+assert np.allclose(holm(p), np.minimum(1, np.maximum.accumulate(p * [5, 4, 3, 2, 1])))
 n_starts = len(squared)
 p_naive, p_users = np.ones((n_starts, n_starts)), np.ones((n_starts, n_starts))
 for i in range(n_starts):
@@ -666,6 +637,7 @@ families = pd.DataFrame(
     }
 )
 assert families.iloc[0, 0] > 8 and families.iloc[1, 0] < 3 and families.iloc[2, 1] <= 3
+print(f"at least one of 20 independent equals differs, in theory: {1 - 0.95**20:.0%}")
 families.round(2)
 
 # %% [markdown]
