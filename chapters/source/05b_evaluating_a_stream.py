@@ -366,13 +366,17 @@ print(f"product bought before: {np.isfinite(persistence).mean():.0%}")
 # *pilot*: a replay within the past, the first two fifths, of which nothing is scored later.
 
 
-# %% tags=["erratum:A5.4-no-baseline"]
-def pilot(make, settings, events, task):
-    """The setting with the best quality on the second half of the past."""
+# %%
+def pilot(make, settings, events, task, score):
+    """The setting with the highest score on the second half of the past."""
     before = events.iloc[: round(0.4 * len(events))]
     runs = [replay(before, Incremental(make(s)), task=task, warmup=0.5) for s in settings]
-    scores = [quality(run) for run in runs]
-    return settings[int(np.argmax(scores) if task == "ranking" else np.argmin(scores))]
+    return settings[int(np.argmax([score(run) for run in runs]))]
+
+
+def right(run):
+    """Accuracy of a run, called 1 above one half."""
+    return np.mean((run.scores > 0.5) == run.labels)
 
 
 def offer_factors(step_size):
@@ -385,10 +389,13 @@ def offer_means(forget):
     return RunningMeans(forget=forget)
 
 
-step = pilot(offer_factors, [0.05, 0.2, 0.5, 1.0], offers, "binary")
-forget = pilot(offer_means, [0.0, 0.1, 0.3, 0.5, 0.8], offers, "rating")
+step = pilot(offer_factors, [0.1, 0.2, 0.5, 1.0, 2.0], offers, "binary", right)
+forget = pilot(offer_means, [0.0, 0.1, 0.3, 0.5, 0.7, 0.9], offers, "rating", right)
 factors = replay(offers, Incremental(offer_factors(step)), task="binary", warmup=0.4)
 means = replay(offers, Incremental(offer_means(forget)), task="rating", warmup=0.4)
+print(f"chosen on the past: step size {step}, forget {forget}")
+
+# %% tags=["erratum:A5.4-no-baseline"]
 labels, rows = factors.labels, factors.rows
 usual = float(offers["label"].iloc[: rows[0]].mean() > 0.5)
 said = {
@@ -398,33 +405,28 @@ said = {
     "running means, per event": means.scores,
     "last label of the product": np.nan_to_num(persistence[rows], nan=usual),
 }
-accuracy = pd.Series({name: ((s > 0.5) == labels).mean() for name, s in said.items()})
-assert (
-    accuracy["last label of the product"]
-    > accuracy.drop("last label of the product").max() + 0.005
-)
+wrong = pd.DataFrame({name: ((s > 0.5) != labels) * 1.0 for name, s in said.items()})
+accuracy = 1 - wrong.mean()
+item, by_item = offers["item"].to_numpy()[rows], np.random.default_rng(0)
+last_wrong, means_wrong = wrong["last label of the product"], wrong["running means, per event"]
+gap = compare_losses(last_wrong, means_wrong, item, rng=by_item)
+assert accuracy.idxmax() == "last label of the product" and gap.high < -0.005
 assert accuracy["factorisation, per event"] < 0.85 < accuracy["last label of the product"]
-print(f"chosen on the past: step size {step}, forget {forget}")
-wrong = {name: ((s > 0.5) != labels) * 1.0 for name, s in said.items()}
-gap = compare_losses(
-    wrong["last label of the product"],
-    wrong["running means, per event"],
-    factors.users,
-    rng=np.random.default_rng(0),
-)
-assert gap.high < -0.04
-print(f"share wrong, last label minus running means: {gap.difference:.3f}")
-print(f"by households {gap.low:.3f} to {gap.high:.3f}")
-kept = [0, 8 * offers["user"].nunique(), factors.cost.model_bytes, means.cost.model_bytes]
-kept.append(8 * offers["item"].nunique())
-pd.DataFrame({"accuracy": accuracy.round(3), "numbers kept": [f"{k // 8:,}" for k in kept]})
+n_users, n_items = offers["user"].nunique(), offers["item"].nunique()
+kept = [0, n_users, factors.cost.model_bytes // 8, means.cost.model_bytes // 8, n_items]
+assert kept[2] > 10 * kept[4]
+print(f"share wrong, last label minus running means: {gap.difference:.3f},")
+print(f"resampling products {gap.low:.3f} to {gap.high:.3f}")
+pd.DataFrame({"accuracy": accuracy.round(3), "numbers kept": [f"{k:,}" for k in kept]})
 
 # %% [markdown]
 # Repeating the product's last label is right in about nine lines of ten. The factorisation, trained on more than a
-# hundred thousand lines and learning from each, is far behind, with more than ten times as many numbers. The interval
-# resamples households, as the next section but one explains. An accuracy of `0.85` on this stream would be a poor one.
-# It says nothing about the model until the simplest rule has been scored on the same events [@zliobaite2015]. The last
-# label of the *household* is worth little: which key sticks is a property of the stream, so try each.
+# hundred thousand lines and learning from each, is far behind, with more than ten times as many numbers. The running
+# means forget fast, as the pilot found best, which brings them near to persistence, and still behind it. (An offer
+# holds for every household, so what goes together here are the lines of a product; the next section says more.) An
+# accuracy of `0.85` on this stream would be a poor one. It says nothing about the model until the simplest rule has
+# been scored on the same events [@zliobaite2015]. The last label of the *household* is worth little: which key sticks
+# is a property of the stream, so try each.
 #
 # For ranked lists the child's answers are *what everybody takes*, ever or lately, and *what you always take*. The
 # window, the forgetting and the factorisation's step are chosen by the pilot again.
@@ -445,7 +447,7 @@ for stream, events in (("films", films), ("baskets", baskets)):
     ever = replay(events, Incremental(Popularity()), task="ranking", warmup=0.4)
     table[stream] = {"popular ever": quality(ever)}
     for name, (make, settings) in rankers.items():
-        chosen[stream, name] = pilot(make, settings, events, "ranking")
+        chosen[stream, name] = pilot(make, settings, events, "ranking", quality)
         strategy = Incremental(make(chosen[stream, name]))
         run = replay(events, strategy, task="ranking", warmup=0.4)
         table[stream][name] = quality(run)
@@ -983,7 +985,7 @@ broken.round(3)
 # - Prequential evaluation, windows and fading factors: [@gama2013!]
 # - Why accuracy misleads on streams whose labels stick together: [@zliobaite2015!]
 # - The bootstrap, by those who made it: [@efron1993!]
-# - One page of proof for many comparisons: [@holm1979!]
+# - Many comparisons, step by step: [@holm1979!]
 # - What would have happened, in an advertising system: [@bottou2013!]
 # - Self-normalised weights, and what they cure: [@swaminathan2015!]
 # - Offline estimates beside real A/B tests: [@gilotte2018!]

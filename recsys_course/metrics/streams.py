@@ -121,7 +121,7 @@ def fading_mean(losses, factor: float) -> np.ndarray:
     >>> fading_mean([1.0, 1.0, 4.0], factor=0.5).round(3)
     array([1.   , 1.   , 2.714])
     """
-    from scipy.signal import lfilter  # imported here: it takes longer than the rest of the course together
+    from scipy.signal import lfilter  # imported here, so that importing the course stays fast
 
     losses = _losses(losses)
     if not 0 < factor <= 1:
