@@ -30,7 +30,7 @@
 # ## It trains, so it is right?
 #
 # Two engineers write the same small network by hand, from the same data and the same start, and let both make the same
-# number of steps. One of them took the formulas of an article, the other derived them. Here are their losses.
+# number of steps. One of them forgot a transpose on the way back, the other derived her formulas. Here are their losses.
 
 # %%
 from itertools import pairwise
@@ -152,11 +152,11 @@ pull.round(4)
 
 # %% [markdown]
 # In the last row the neuron could hardly be more wrong. The squared error moves it by next to nothing, the
-# cross-entropy with full force. The source trains the probability of a recommendation by squared error (B gradient
-# descent). That is not false, since both losses are smallest at the true probability; it is slow where it should be fast.
+# cross-entropy with full force. In its mathematics the source trains the probability of a
+# recommendation by squared error (B gradient descent), in its listings by the cross-entropy. That is not false, since both losses are smallest at the true probability; it is slow where it should be fast.
 #
 # One more reason to fuse the two: far out, $\hat y$ is rounded to exactly 0 or 1, and its logarithm is infinite. Written in
-# $z$ the loss is $\max(z, 0) - y z + \log(1 + e^{-|z|})$, which no rounding can hurt. The library computes it so.
+# $z$ the loss is $\max(z, 0) - y z + \log(1 + e^{-|z|})$, with `log1p` for the last term, which no rounding can hurt. The library computes it so.
 #
 # ## From one neuron to a batch
 #
@@ -277,7 +277,7 @@ print(f"a gradient of {gradient.size} numbers, for {network.theta.size} paramete
 # $\frac{L(\theta + h e_k) - L(\theta - h e_k)}{2h}$ estimates the slope along parameter $k$, for the price of two forward
 # passes. How small should $h$ be? Too large, and the loss bends between the two points: the error grows as $h^2$. Too
 # small, and the two losses agree in all but their last digits: rounding, some $10^{-16}$, is divided by $h$. The best
-# step lies between, near the cube root of $10^{-16}$.
+# step lies between, near the cube root of $10^{-16}$ times a factor that depends on how the loss bends.
 #
 # Two gradients are compared as whole vectors, $|a - b|/(|a| + |b|)$: number by number, one that happens to be nearly zero
 # would spoil the ratio.
@@ -329,7 +329,8 @@ plt.show()
 # $10^{-5}$ and $10^{-4}$, and rises again as rounding takes over. The upper curve is the first layer of a deep stack of
 # sigmoids. Where the shallow network is checked to ten digits, it is off in the third, which looks like a mistake in the formula;
 # and at its own best step, a hundred times larger, it is still far behind. The gradient is right. But the first layer's
-# gradient is tiny in such a stack (the second part of this chapter draws it), and drowns in the rounding of a loss that is not.
+# gradient is tiny in such a stack (chapter 03b draws it), and drowns in the rounding of a loss that is not tiny itself; at the left end
+# the estimate is nothing but rounding, and the error is 1.
 # *Differences are an instrument with a noise floor*, about $10^{-16}/h$ in each number, and close to the floor a second
 # instrument is needed.
 #
@@ -454,7 +455,7 @@ assert (errors.loc["as derived"] < 1e-12).all()
 errors.round(3)
 
 # %% [markdown]
-# Zero is right, one is unrelated. With ReLU the slope at the output does no harm; with a sigmoid it does. Only the last row
+# Zero is right; two vectors that have nothing to do with each other come out near 0.7, opposite ones at 1. With ReLU the slope at the output does no harm; with a sigmoid it does. Only the last row
 # is right in both columns. A test of a gradient should therefore use unequal widths and a smooth bend.
 #
 # **The update (A4.2).** $W_l \leftarrow W_l - \alpha\,\delta_l O_{l-1}$ multiplies two vectors. It has to be their outer
@@ -471,7 +472,7 @@ print("equal widths: every row of W gets the same change:", bool((silent == sile
 
 # %% [markdown]
 # **The bias of a batch (A4.2).** The input of A4.2 is "the data $X$", and its bias moves by $-\alpha\,\delta_l$. For one event
-# that is right. For a batch the rows of $\Delta_l$ have to be added up; left as they are, the bias becomes a matrix with a
+# that is right. For a batch the rows of $\Delta_l$ have to be added up; left as they are, $b = b - \alpha\Delta$ makes the bias a matrix with a
 # row for each event, without an error, and the network serves batches of no other size.
 
 # %% tags=["erratum:A4.2-bias-batch"]
@@ -487,7 +488,8 @@ assert attempt("the next batch, of 3 events", lambda: X[:3] @ W1.T + broken)
 # $$\frac{\partial J}{\partial H} = (y - \hat y)\cdot\frac{\partial\hat y}{\partial H}\cdot\frac{\partial H}{\partial W_1} ,$$
 #
 # and then multiplies by $\partial H/\partial W_1$ once more to get at $W_1$. That factor belongs into the second formula only.
-# $\partial H/\partial W_1$ is an array with three axes: neuron of $H$, row and column of $W_1$.
+# For one neuron $h = \sigma(w\,x)$ the factor is the number $\partial h/\partial w = h(1-h)\,x$; for a layer, $\partial H/\partial W_1$ is an array with
+# three axes: neuron of $H$, row and column of $W_1$.
 
 # %% tags=["erratum:B-factor-twice"]
 dyhat_dH1 = ((W3 * (h2 * (1 - h2))) @ W2)[0] * (y_hat * (1 - y_hat))
@@ -515,8 +517,8 @@ assert np.isclose(once, slope) and not np.isclose(once * extra, slope)
 #
 # **The wrong derivative (B backpropagation, B example).** For the last layer's weights the source has
 # $\partial J/\partial W = (y - \hat y)\cdot\partial\hat y/\partial H$: the derivative by the neurons where that by the weights
-# belongs. Here both happen to have ten numbers, so nothing complains. The update then depends on $W_3$ alone and not on
-# what came in.
+# belongs. Here both happen to have ten numbers, so nothing complains. The direction of the update is then that of $W_3$,
+# whatever came in.
 
 # %% tags=["erratum:B-output-weights"]
 literal = (y_hat - y) * (y_hat * (1 - y_hat)) * W3  # its sign already repaired, to be fair
@@ -556,7 +558,7 @@ table.round(3).rename("relative error").to_frame()
 # $\partial J/\partial W = \sum (y_i - \hat y_i)\,\partial\hat y_i/\partial W$, and updates by $W = W - \alpha\,\partial J/\partial W$. The
 # inner derivative of $-\hat y$ was lost, so the sign is wrong.
 #
-# **The words (B gradient descent, B backpropagation).** Twice it says that parameters move *along* the gradient to minimise the loss.
+# **The words (B gradient descent, B backpropagation).** Three times it says that parameters move *along* the gradient to minimise the loss.
 # Along the gradient is uphill. If one follows words and formula together, the two mistakes cancel.
 
 
@@ -667,7 +669,7 @@ table.round(3)
 # 1. $\delta$ is the slope of the loss at the sum before the bend; back one layer it is $(\Delta W^\top)\odot f'(Z)$.
 # 2. Weights get what came in, transposed, times $\delta$; biases get the sum of $\delta$ over the batch.
 # 3. With a sigmoid and the cross-entropy the slope cancels, and $\delta$ is the plain error.
-# 4. Central differences check any gradient down to a noise floor; automatic differentiation has none.
+# 4. Central differences check any gradient down to a noise floor; automatic differentiation rounds only in proportion to the gradient.
 # 5. Equal widths, ReLU and broadcasting hide wrong formulas: test with unequal widths, smooth bends and more than one event.
 #
 # ## Three questions
@@ -676,7 +678,7 @@ table.round(3)
 #
 # <details><summary>Answer</summary>
 #
-# Perhaps not. If a sum lies within the step of a kink, the loss bends sharply between the two points, and the difference is the mean of two
+# Perhaps not. If a sum lies within the step of a kink, the loss bends sharply between the two points, and the difference is a weighted mean of two
 # slopes. Check at a point where every sum is farther from zero than the step moves it.
 #
 # </details>

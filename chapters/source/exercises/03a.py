@@ -176,13 +176,14 @@ def repaired(X, y, W1, b1, W2, b2):
 # %% answer="accepts"
 def accepts(gradient):
     ### BEGIN SOLUTION
-    for seed, (activation, loss) in enumerate(
-        (bend, loss)
+    for seed, (activation, loss, widths) in enumerate(
+        (bend, loss, widths)
         for bend in ("tanh", "sigmoid", "relu")
         for loss in ("squared", "cross-entropy")
+        for widths in ((4, 7, 3, 1), (4, 4, 4, 1))
     ):
         rng = np.random.default_rng(seed)
-        net = Perceptron((4, 7, 3, 1), activation=activation, loss=loss, rng=rng)
+        net = Perceptron(widths, activation=activation, loss=loss, rng=rng)
         for b in net.biases:
             b[:] = rng.normal(size=b.shape)
         X, y = rng.normal(size=(5, 4)), (rng.random(5) < 0.5).astype(float)
@@ -250,6 +251,9 @@ assert not accepts(with_mistake("slope at the output")), (
 assert not accepts(with_mistake("slope left out")), "accepts a missing slope in the first layer"
 assert not accepts(with_mistake("no cancellation")), (
     "accepts a slope that cancels: try the cross-entropy"
+)
+assert not accepts(with_mistake("no transpose")), (
+    "accepts a missing transpose where a layer is square: try equal widths, beside unequal ones"
 )
 assert not accepts(crashes), "a function that raises a ValueError is wrong, too: return False"
 
