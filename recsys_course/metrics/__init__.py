@@ -8,7 +8,15 @@ from recsys_course.metrics import classification
 from recsys_course.metrics.catalogue import coverage, novelty, top_k
 from recsys_course.metrics.intervals import Interval, block_interval, user_interval
 from recsys_course.metrics.losses import log_loss, mae, rmse
-from recsys_course.metrics.ranking import average_precision, hit_rate, ndcg, precision, ranks_of, recall, reciprocal_rank
+from recsys_course.metrics.ranking import (
+    average_precision,
+    hit_rate,
+    ndcg,
+    precision,
+    ranks_of,
+    recall,
+    reciprocal_rank,
+)
 
 __all__ = [
     "Interval",

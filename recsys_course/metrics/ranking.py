@@ -119,7 +119,7 @@ def hit_rate(ranks, events, k: int) -> np.ndarray:
     >>> hit_rate([0, 12, 11], [1, 1, 2], k=10)
     array([1., 0.])
     """
-    places, number, nth = _check(ranks, events, k)
+    places, _, nth = _check(ranks, events, k)
     return (places[nth == 0] < k).astype(float)
 
 
@@ -169,7 +169,7 @@ def reciprocal_rank(ranks, events, k: int) -> np.ndarray:
     >>> reciprocal_rank([2, 4, 11], [1, 1, 2], k=10).round(3)
     array([0.333, 0.   ])
     """
-    places, number, nth = _check(ranks, events, k)
+    places, _, nth = _check(ranks, events, k)
     first = places[nth == 0]
     return np.where(first < k, 1.0 / (first + 1.0), 0.0)
 
