@@ -84,17 +84,30 @@ def test_mean_absolute_error_equals_scikit_learn(case):
 
 
 @given(cases, st.integers(1, 7), st.sampled_from(["width", "count"]))
-def test_calibration_equals_scikit_learn(case, bins, equal):
+def test_calibration_adds_up(case, bins, equal):
     labels, probabilities = split(case)
+    table = calibration_table(labels, probabilities, bins=bins, equal=equal)
+    assert table["rows"].sum() == len(labels) and (table["rows"] > 0).all() and len(table) <= bins
+    assert table["said"].is_monotonic_increasing
+    error = calibration_error(labels, probabilities, bins=bins, equal=equal)
+    assert error == pytest.approx(sum(table["rows"] * abs(table["said"] - table["happened"])) / len(labels))
+    assert abs(labels.mean() - probabilities.mean()) - 1e-12 <= error <= 1
+    order = np.random.default_rng(0).permutation(len(labels))
+    shuffled = calibration_table(labels[order], probabilities[order], bins=bins, equal=equal)
+    np.testing.assert_allclose(shuffled, table)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 9), st.sampled_from(["width", "count"]))
+def test_calibration_equals_scikit_learn(seed, bins, rows_per_bin, equal):
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(2, size=bins * rows_per_bin), rng.random(bins * rows_per_bin)
     table = calibration_table(labels, probabilities, bins=bins, equal=equal)
     strategy = {"width": "uniform", "count": "quantile"}[equal]
     happened, said = sklearn.calibration.calibration_curve(labels, probabilities, n_bins=bins, strategy=strategy)
     np.testing.assert_allclose(table["said"], said)
     np.testing.assert_allclose(table["happened"], happened)
-    assert table["rows"].sum() == len(labels) and (table["rows"] > 0).all()
-    error = calibration_error(labels, probabilities, bins=bins, equal=equal)
-    assert error == pytest.approx(sum(table["rows"] * abs(said - happened)) / len(labels))
-    assert abs(labels.mean() - probabilities.mean()) - 1e-12 <= error <= 1
+    if equal == "count":
+        assert (table["rows"] == rows_per_bin).all()
 
 
 def test_calibration_of_the_base_rate_and_of_the_oracle():

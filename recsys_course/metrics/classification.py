@@ -150,9 +150,8 @@ def calibration_table(labels, probabilities, *, bins: int = 10, equal: str = "wi
     probabilities : array, shape (n,)
     bins : int
     equal : {"width", "count"}
-        Bins of equal width between 0 and 1, or with the quantiles of the probabilities as their edges. Equal
-        probabilities share a bin, whatever the order of the rows, so the counts may differ. An edge belongs to the bin
-        below it.
+        Bins of equal width between 0 and 1, or that hold equally many rows. Equal probabilities share a bin, whatever
+        the order of the rows, so the counts may differ. An edge belongs to the bin below it.
 
     Returns
     -------
@@ -171,12 +170,14 @@ def calibration_table(labels, probabilities, *, bins: int = 10, equal: str = "wi
     if bins < 1:
         raise ValueError(f"bins must be at least 1, not {bins}")
     if equal == "width":
-        edges = np.linspace(0, 1, bins + 1)
+        edges = np.linspace(0, 1, bins + 1)[1:-1]
     elif equal == "count":
-        edges = np.quantile(probabilities, np.linspace(0, 1, bins + 1))
+        # In whole numbers: a quantile by interpolation may miss the value it means in the last digit, and cut beside it.
+        last = -(-len(labels) * np.arange(1, bins) // bins) - 1
+        edges = np.sort(probabilities)[last]
     else:
         raise ValueError(f"equal must be 'width' or 'count', not {equal!r}")
-    number = np.searchsorted(edges[1:-1], probabilities)
+    number = np.searchsorted(edges, probabilities)
     rows = np.bincount(number, minlength=bins)
     full = rows > 0
     sums = [np.bincount(number, weights=values, minlength=bins)[full] for values in (probabilities, labels)]
