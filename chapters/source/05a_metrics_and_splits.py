@@ -233,14 +233,13 @@ print("coverage:", coverage(lists, 4), " novelty of the two lists:", by_hand)
 # | MRR | where is the first hit? | all others |
 # | MAP, nDCG | where are the hits? | grades of liking (here); what users never saw |
 # | coverage, novelty | what does the catalogue get? | whether anybody likes it |
-
-# %% [markdown]
+#
 # ## The source's three metrics on real films
 #
 # A3.2 and B concepts 4 name accuracy, recall and $F_1$. Take the question that a shop would ask: which films will somebody give *five stars*? About one rating in seven is such. Two models
 # live through the last three fifths of MovieLens, predicting each rating before they learn it; beside them stand two that need no data. The threshold is one half unless said.
 
-# %%
+# %% tags=["erratum:A3.2-metrics"]
 from recsys_course.replay import replay
 from recsys_course.strategies import Incremental
 
@@ -275,7 +274,6 @@ said = {
 }
 
 
-# %% tags=["erratum:A3.2-metrics"]
 def decided(probabilities, threshold=0.5):
     decisions = (probabilities >= threshold).astype(float)
     names = ("accuracy", "precision", "recall", "f1")
@@ -361,13 +359,9 @@ split_table["flattered by"] = split_table["in time"] - draws.mean()
 assert split_table.loc[["running means", "factorisation"], "flattered by"].min() > 0.08
 assert (draws["factorisation"] < draws["running means"]).all()
 assert in_time["running means"] < in_time["factorisation"]
-split_table.round(3)
-
-# %% [markdown]
-# The random split flatters both models by more than a tenth of a star, and the mean by far less. It is also *sure* of its winner, and time is not:
+print(split_table.round(3).to_string())
 
 
-# %%
 def verdict(squares, test):
     """Squared error of the factorisation minus that of the running means; below 0 it is ahead."""
     gap = squares["factorisation"] - squares["running means"]
@@ -386,7 +380,7 @@ assert gaps.loc["in time", "low"] < 0, "not sure either"
 gaps.round(4)
 
 # %% [markdown]
-# Drawn at random, the factorisation is ahead and the interval excludes zero. In time it is behind, by an amount that may be chance. "The factorisation is the better one" was a statement
+# The random split flatters both models by more than a tenth of a star, and the mean by far less. It is also *sure* of its winner, and time is not. Drawn at random, the factorisation is ahead and the interval, over users, excludes zero. In time it is behind, by an amount that may be chance. "The factorisation is the better one" was a statement
 # about the split. Other data, other seeds, the same interval: an interval protects from the luck of the sample, and not from a wrong question.
 #
 # ## Why does it flatter?
@@ -469,9 +463,8 @@ for seed in range(2):
 scored["in time"] = recalls(*split_at(year, 0.8))
 scored["the judge"] = recalls(year, last_fifth)
 baskets_table = pd.DataFrame({name: values.mean() for name, (values, _) in scored.items()})
-baskets_table.rename_axis("forget").round(4)
+print(baskets_table.rename_axis("forget").round(4).to_string())
 
-# %%
 gains = pd.DataFrame(
     {
         name: user_interval(values[0.005] - values[0], users, rng=np.random.default_rng(0))
@@ -534,8 +527,7 @@ promised.round(3)
 # Shuffled folds promise a tenth of a star too much, and choose the factorisation. Forward folds come close, and choose what the last fifth chose. They are also honest about spread: from fold to fold the error moves by
 # far more than the models differ. Two details. The folds cut between rows, so events of one second can fall on both sides; on this stream that concerns a handful (`split_at` moves its cut past them). And early folds train
 # on little: if a model needs much data, look at the later ones.
-
-# %% [markdown]
+#
 # ## Lists, in time order
 #
 # A service has to answer when somebody asks. So let us ask: for each person with at least twenty ratings in the last three fifths of a stream, at the middle of those, *which films will you like next?* Each
@@ -711,7 +703,6 @@ if data.available("ml_100k"):
 else:
     print("left out, because it is not on this machine: ml_100k")
 
-# %% tags=["needs:ml_100k"]
 from scipy.stats import spearmanr
 
 fig, axes = plt.subplots(1, len(tables), figsize=(11, 4.8), sharey=True, squeeze=False)
@@ -789,7 +780,7 @@ numbers.round(3).to_frame("hit rate@10 of the neighbours")
 
 # %% [markdown]
 # One model, three numbers, the largest many times the smallest. That would do no harm if all models rose alike. They need not: with few rivals only the order far below the top decides, where nobody looks;
-# with popular rivals, a model is paid for *not* liking what is popular [@krichene2020; @dallmann2021]. Let us choose $\alpha$, which does just that, by each yardstick.
+# with popular rivals, a model is paid for *not* liking what is popular [@krichene2022] [@dallmann2021]. Let us choose $\alpha$, which does just that, by each yardstick.
 
 # %% tags=["needs:ml_100k"]
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
@@ -805,13 +796,8 @@ for name, stream in streams.items():
         turned[name, yardstick] = {"0.75 minus 0": gap.mean, "low": gap.low, "high": gap.high}
     assert turned[name, "all films"]["high"] < 0 < turned[name, "100 popular ones"]["low"]
     assert curves[name]["100 popular ones"].idxmax() == 0.75 != curves[name]["all films"].idxmax()
-pd.DataFrame(turned).T.round(3)
+print(pd.DataFrame(turned).T.round(3).to_string())
 
-# %% [markdown]
-# Two models of one family. On the whole catalogue the one that pays heed to popularity ($\alpha = 0$) is ahead; against a hundred popular rivals the other one is, and all intervals exclude zero. On
-# ML-100K even evenly drawn rivals turn the two around. This is no accident of the hundred that were drawn:
-
-# %%
 others = []
 for seed in range(1, 6):
     drawn, taken = samples(films, np.random.default_rng(seed))
@@ -819,7 +805,12 @@ for seed in range(1, 6):
     others.append(next(pair) - next(pair))
 others = pd.DataFrame(others)
 assert (others["100 popular ones"] > 0.03).all() and (others["all films"] < -0.03).all()
+print("the same on MovieLens with five other draws, smallest and largest:")
 others.agg(["min", "max"]).round(3)
+
+# %% [markdown]
+# Two models of one family. On the whole catalogue the one that pays heed to popularity ($\alpha = 0$) is ahead; against a hundred popular rivals the other one is, and all intervals exclude zero. On
+# ML-100K even evenly drawn rivals turn the two around. Five other draws say the same.
 
 # %% tags=["needs:ml_100k"]
 fig, axes = plt.subplots(1, len(curves), figsize=(11, 4.4), sharey=True, squeeze=False)
@@ -835,7 +826,7 @@ plt.show()
 
 # %% [markdown]
 # Each line is one yardstick, as a share of its best value. On the whole catalogue (solid) the top lies left of, or at, the middle, and falls to almost nothing by the right end. Against popular rivals (dash-dotted) the top lies at 0.75 on both streams. Who tunes by them, on MovieLens,
-# chooses a model whose real hit rate is a small part of the best one's. This was the clearest of many pairs that we tried: most pairs keep their order. Rank everything if you can, or correct for the sampling [@krichene2020]; and never compare a sampled number with an unsampled one.
+# chooses a model whose real hit rate is a small part of the best one's. This was the clearest of many pairs that we tried: most pairs keep their order. Rank everything if you can, or correct for the sampling [@krichene2022]; and never compare a sampled number with an unsampled one.
 #
 # ## What the source says, what we measured
 #
@@ -884,7 +875,7 @@ plt.show()
 #
 # ## Read on
 #
-# - On sampled metrics, with proofs: [@krichene2020!]; measured on sequence models: [@dallmann2021!]
+# - On sampled metrics, with proofs: [@krichene2022!]; measured on sequence models: [@dallmann2021!]
 # - Better ratings, worse lists: [@cremonesi2010!]
 # - How splits reorder models: [@meng2020!] and [@ji2023!]
 # - nDCG: [@jarvelin2002!]; calibration: [@guo2017!]; novelty: [@castells2015!]

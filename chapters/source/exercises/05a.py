@@ -5,6 +5,8 @@
 # is followed by a cell that checks your answer; run it until it is silent. They become less guided as they go on.
 
 # %%
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
@@ -127,10 +129,7 @@ def forward_folds(timestamps, n):
     rough = np.arange(1, n + 1) * len(timestamps) // (n + 1)
     cuts = [np.searchsorted(timestamps, timestamps[row - 1], side="right") for row in rough]
     cuts.append(len(timestamps))
-    return [
-        (np.arange(start), np.arange(start, stop))
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    return [(np.arange(start), np.arange(start, stop)) for start, stop in pairwise(cuts)]
     ### END SOLUTION
 
 
@@ -177,8 +176,7 @@ def forward_folds(timestamps, n):
 films = data.movielens().events
 films = films.assign(item=pd.factorize(films["item"])[0].astype(np.int64))
 n_films = films["item"].max() + 1
-model, learned, questions = None, 0, []
-asked = []
+learned, questions, asked = 0, [], []
 for person, rows in split_at(films, 0.4)[1].groupby("user"):
     now = rows["timestamp"].iloc[len(rows) // 2 - 1]
     likes = rows[(rows["timestamp"] > now) & (rows["label"] >= 4)]
@@ -208,7 +206,7 @@ def ndcg_with(score):
 # %% answer="lists"
 def score(predicted, n_ratings):
     ### BEGIN SOLUTION
-    # A film is worth its predicted rating above an average one, times how many have watched it.
+    # What two people loved is no match for what a hundred did.
     return np.log1p(n_ratings) * 2 + predicted
     ### END SOLUTION
 
