@@ -240,7 +240,7 @@ def score(predicted, n_ratings):
 #
 # *Objective 5.* A right item has `rank` others above it, of `n_others` in all. A sampled metric draws `size` of the others, evenly and without replacement, and counts a hit if fewer
 # than `k` of the drawn ones stand above it. Write `chance(rank, n_others, size, k)`, the exact probability of a hit (`scipy.stats.hypergeom` helps), for an array of ranks. Then design `two_models()`: two arrays of
-# 100 ranks each, for a catalogue with 10,000 others, such that the first has the higher hit rate at 10 on the whole catalogue by at least `0.1`, and the second the higher expected one with `100` sampled by at least `0.1`.
+# 100 ranks each, for a catalogue with `10_000` others, such that the first has the higher hit rate at 10 on the whole catalogue by at least `0.1`, and the second the higher expected one with `100` sampled by at least `0.1`.
 
 
 # %% answer="turned"
