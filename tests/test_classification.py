@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.calibration
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_course.metrics import classification as c
@@ -28,6 +28,7 @@ def sklearn_with_nan(metric, *args):
         return metric(*args, zero_division=np.nan)
 
 
+@settings(deadline=None)
 @given(cases)
 def test_decisions_equal_scikit_learn_where_it_has_a_value_and_where_not(case):
     labels, scores = split(case)
@@ -60,6 +61,7 @@ def test_a_probability_is_no_decision():
             metric([1, 0], [[1], [0]])
 
 
+@settings(deadline=None)
 @given(cases)
 def test_auc_is_the_share_of_pairs_in_order(case):
     labels, scores = split(case)
@@ -77,12 +79,14 @@ def test_auc_is_the_share_of_pairs_in_order(case):
     assert auc(labels[order], scores[order]) == pytest.approx(value)
 
 
+@settings(deadline=None)
 @given(cases)
 def test_mean_absolute_error_equals_scikit_learn(case):
     labels, scores = split(case)
     assert mae(labels, scores) == pytest.approx(sklearn.metrics.mean_absolute_error(labels, scores))
 
 
+@settings(deadline=None)
 @given(cases, st.integers(1, 7), st.sampled_from(["width", "count"]))
 def test_calibration_adds_up(case, bins, equal):
     labels, probabilities = split(case)
@@ -97,6 +101,7 @@ def test_calibration_adds_up(case, bins, equal):
     np.testing.assert_allclose(shuffled, table)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 9), st.sampled_from(["width", "count"]))
 def test_calibration_equals_scikit_learn(seed, bins, rows_per_bin, equal):
     rng = np.random.default_rng(seed)

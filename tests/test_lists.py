@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_course.candidates import rank_among
@@ -24,6 +24,7 @@ def a_table(seed, n_rows, n_items, ties):
     return scores, right, rng
 
 
+@settings(deadline=None)
 @given(tables)
 def test_ranks_equal_those_of_the_replay(case):
     scores, right, rng = a_table(*case)
@@ -55,6 +56,7 @@ def test_five_items_by_hand():
     assert ndcg(ranks, events, 3)[0] == pytest.approx((1 + 1 / 2) / (1 + 1 / np.log2(3)))
 
 
+@settings(deadline=None)
 @given(tables, st.integers(1, 12))
 def test_without_ties_they_equal_scikit_learn(case, k):
     scores, right, _ = a_table(*case[:3], False)
@@ -75,6 +77,7 @@ def test_without_ties_they_equal_scikit_learn(case, k):
     np.testing.assert_allclose(reciprocal_rank(ranks, rows, k), np.where(first < k, 1 / (first + 1), 0))
 
 
+@settings(deadline=None)
 @given(tables, st.integers(1, 12))
 def test_properties(case, k):
     scores, right, rng = a_table(*case)
@@ -98,6 +101,7 @@ def test_properties(case, k):
         assert (metric(ranks, rows, k) <= metric(ranks, rows, k + 1) + 1e-12).all(), "a longer list finds no less"
 
 
+@settings(deadline=None)
 @given(tables, st.integers(1, 9))
 def test_ndcg_and_average_precision_are_1_for_the_best_list_and_no_other(case, k):
     scores, right, _ = a_table(*case[:3], False)
@@ -139,6 +143,7 @@ def test_no_events_and_bad_ones(metric):
         metric([0, 1], [1], 3)
 
 
+@settings(deadline=None)
 @given(tables, st.integers(1, 12))
 def test_a_list_holds_the_best_and_what_it_lacks_is_minus_one(case, k):
     scores, excluded, _ = a_table(*case)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_course.metrics import ranks_of
@@ -14,6 +14,7 @@ K = 5
 NAMES = {"success", "P", "recall", "map_cut", "ndcg_cut"}
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), n_users=st.integers(1, 6), n_items=st.integers(1, 40))
 def test_they_equal_trec_eval(seed, n_users, n_items):
     rng = np.random.default_rng(seed)

@@ -812,7 +812,7 @@ for seed in range(1, 5):
     others.append({name: more[name].mean() - less[name].mean() for name in drawn})
 others = pd.DataFrame(others)
 assert (others["100 popular ones"] > 0.03).all()
-print("0.75 minus 0 on MovieLens, four other draws, smallest and largest:")
+print("other draws of rivals on MovieLens, smallest and largest difference:")
 others.agg(["min", "max"]).round(3)
 
 # %% [markdown]
