@@ -172,7 +172,7 @@ def calibration_table(labels, probabilities, *, bins: int = 10, equal: str = "wi
     if equal == "width":
         edges = np.linspace(0, 1, bins + 1)[1:-1]
     elif equal == "count":
-        # In whole numbers: a quantile by interpolation may miss the value it means in the last digit, and cut beside it.
+        # In whole numbers: an interpolated quantile may miss the value it means in the last digit, and cut beside it.
         last = -(-len(labels) * np.arange(1, bins) // bins) - 1
         edges = np.sort(probabilities)[last]
     else:
