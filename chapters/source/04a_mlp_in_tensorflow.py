@@ -39,6 +39,7 @@
 # with what a number has to be compared with, and end with a model that one can put on a disk and trust to be the same.
 
 # %%
+import gc
 import itertools
 import os
 import time
@@ -262,14 +263,15 @@ best = int(curves["val_loss"].argmin())
 ax.axvline(passes[best], color="black", linewidth=1, linestyle=":")
 ax.annotate("kept", (passes[best], curves["loss"].max()), (4, -6), textcoords="offset points")
 ax.set(xlabel="passes over the past", ylabel="log loss in nats")
-ax.set_title("Purchases: there is little to learn after one pass")
+ax.set_title("Purchases: the best state comes before one pass is over")
 ax.legend()
-assert best < 12 and curves["val_loss"].max() - curves["val_loss"].min() < 0.01
+assert best < 4 and curves["val_loss"].max() - curves["val_loss"].min() < 0.01
 plt.show()
 
 # %% [markdown]
-# The dashed line falls fast and then creeps sideways, up and down by less than a hundredth; the dotted one marks the state that is kept. Past and
-# validation stay together, so nothing is learned by heart: the network has some ten thousand parameters, and thirty times as many examples. Both curves are needed to say so.
+# The solid line is the mean loss of a round's batches while it learns, its first value that of a network which knows nothing yet. The dashed one, asked after each
+# round, changes by less than a hundredth and is lowest before the first pass is over: at three hundred thousand examples, a network with some ten thousand parameters has no need to see any of them
+# twice. The gap between the lines stays small, so nothing is learned by heart. It takes both curves to say so.
 #
 # ## The accuracy of the source, repaired step by step
 #
@@ -385,6 +387,8 @@ def trained(seed):
     model = shop_network(seed)
     rows = stream(X_past, past.y, batch=1024, seed=seed)
     train(model, rows, (X_validation, validation.y), steps=quarter, rounds=16)
+    del rows
+    gc.collect()  # a stream and its graph hold on to each other, and to a copy of the table
     return probabilities(model, X_future)
 
 
@@ -409,14 +413,12 @@ contest |= {f"network, seed {seed}": p for seed, p in enumerate(starts)}
 contest["five networks, averaged"] = np.mean(starts, axis=0)
 shop = against("boosted trees", future.y, contest, future.user)
 one = shop.loc[[f"network, seed {seed}" for seed in range(5)]]
-shop.round(4)
-
-# %%
 assert shop.loc["logistic regression", "low"] > 0 and (one["difference"].abs() < 0.001).all()
 gap = shop.loc["popularity", "log loss"] - shop.loc["boosted trees", "log loss"]
 print(f"seeds alone move the network's log loss by {np.ptp(one['log loss']):.4f}")
 print(f"the regression gives up {shop.loc['logistic regression', 'difference'] / gap:.1%}")
 print("of what the trees gain over popularity")
+shop.round(4)
 
 # %% [markdown]
 # A network ties with the trees. Some seeds are a little ahead, some a little behind, and the spread of the seeds is as large as the interval of one
@@ -528,7 +530,7 @@ fig, ax = plt.subplots(figsize=(8, 5))
 for name in ("network", "weighted", "weighted, isotonic"):
     ax.plot(*reliability(future.y, rows[name]), label=name)
 ax.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", marker="")
-ax.annotate("says what is", (0.62, 0.65), rotation=27)
+ax.annotate("says what is", (0.6, 0.68), rotation=28)
 ax.set(xlabel="mean prediction of the group", ylabel="share of purchases", ylim=(0, 1))
 ax.set_title("Class weights: predictions several times too high")
 ax.legend(loc="upper left")
@@ -716,14 +718,15 @@ for ax, what, unit in zip(
 axes[1].axhline(0.85, color="black", linewidth=1, linestyle=":")
 axes[1].annotate("0.85", (1, 0.855))
 axes[0].legend()
-axes[0].set_title("Learned by heart")
+axes[0].set_title("Learned by heart, and at a loss")
+axes[1].set_title("Accuracy hardly notices")
 for name, value in accuracy.items():
     print(f"accuracy on the {name}: {value:.3f}")
 assert accuracy["past"] > 0.85 and accuracy["future"] < 0.62
 plt.show()
 
 # %% [markdown]
-# There it is, more than `0.85`, and on the future three of five are right. On the left the reason: the loss on the past falls and falls, that on the validation part is
+# There it is, more than `0.85` (the solid curve is measured during each pass, the number after the last), and on the future three of five are right. On the left the reason: the loss on the past falls and falls, that on the validation part is
 # lowest after the first pass and then climbs beyond what a coin would have, $\log 2$, about seven tenths. On the right the accuracy on the validation
 # part hardly notices. Trained on the past and asked about the past, a table of four hundred thousand numbers can remember.
 #
@@ -731,7 +734,7 @@ plt.show()
 #
 # A row that never occurs in training never gets a gradient. So row 0, which nine of ten ratings of the future will be served from, is
 # still where chance put it. The remedy is that of chapter 03b: while it learns, a share of ids is replaced by one that nobody has
-# [@volkovs2017]. In a pipeline that is one more step. Five seeds are trained with and without it, with features, each stopped early.
+# [@volkovs2017]. In a pipeline that is one more step. Three seeds are trained with and without it, on ids and features, each stopped early.
 
 
 # %%
@@ -774,14 +777,8 @@ hiding = pd.DataFrame(
     {f"hidden {s:.0%}": np.r_[np.mean(v, axis=0), np.ptp(v, axis=0)] for s, v in losses.items()},
     index=["all of the future", "both unknown", "seeds move it by", "seeds move both unknown by"],
 ).T
-assert np.max(losses[0.3], axis=0)[0] < np.min(losses[0.0], axis=0)[0]
+assert (np.max(losses[0.3], axis=0) < np.min(losses[0.0], axis=0)).all()
 hiding.round(3)
-
-# %% [markdown]
-# With ids hidden every seed is better than every seed without, on all of the future as among ratings where both user and film are new. And the seeds agree
-# more: an untrained row is noise, and the layers pass it on.
-#
-# Now the same baselines as on purchases, and the network that learned by heart beside the repaired one (its first seed):
 
 # %%
 model, _, p_films = runs[0.3][0]
@@ -805,7 +802,10 @@ assert film_contest.loc["ids by heart", "low"] > 0.2
 film_contest.round(3)
 
 # %% [markdown]
-# On films the logistic regression is not beaten, neither by trees nor by the network, which comes close with a hundred thousand times as many parameters.
+# First the strangers. With ids hidden every seed is better than every seed without, on all of the future, and more so among ratings where both user and
+# film are new. There the seeds agree more, too: an untrained row is noise, and the layers pass it on.
+#
+# Then the contest, in which the network is the first seed with ids hidden. On films the logistic regression is not beaten, neither by trees nor by the network, which comes close with nearly a hundred thousand times as many parameters.
 # Almost everyone in the future is a stranger, and of strangers four features know what there is to know. Learned by heart, ids are worse than the base
 # rate by a wide margin. Accuracy sees the order of this table only roughly.
 #
@@ -855,7 +855,7 @@ print(f"rows: {sum(map(len, old_ids)) + 2:,}, grown to {sum(map(len, encoder.ids
 change.rename_axis("largest change of a prediction").round(3)
 
 # %% [markdown]
-# With old rows kept nobody's prediction moves, not in the last bit. Adapted again, predictions change by up to a third and more, with no error and no warning, since all
+# With old rows kept nobody's prediction moves, not in the last bit. Adapted again, some predictions change by three tenths and more, with no error and no warning, since all
 # shapes fit. (What does not grow here is the optimiser: its moments have the shape of the old table, and start afresh in the larger model.)
 #
 # ## Save, load, the same
