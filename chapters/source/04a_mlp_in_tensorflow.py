@@ -28,7 +28,7 @@
 #
 # **Sections of the source.** A5.2 to A5.4, and B9.3 to B9.5.
 #
-# ## Model accuracy: 0.85
+# ## Model accuracy: `0.85`
 #
 # With this line the project of article A ends, and the sentence after it concludes that the model predicts behaviour
 # well. Suppose you are to decide whether this model replaces what your shop has now. What does the number tell you?
@@ -894,8 +894,8 @@ print(f"identical on {len(y):,} ratings, after {int(loaded.optimizer.iterations)
 # |---|---|---|
 # | The program prints an accuracy | A5.2, A5.4 | Two of its names do not exist: *The first listing, word for word* |
 # | Predictions equal to labels, averaged, are the accuracy | A5.2 | Nothing is equal; with a threshold, the accuracy of a random deal: *The accuracy of the source, repaired step by step* |
-# | 0.85 shows that the model predicts well | A5.4 | Always "no" has 0.876, recall 0: *Compared with what?* |
-# | The model is evaluated on the data it was trained on | A5.2 | Above 0.85 there, 0.60 on the future: *How one reaches it* |
+# | `0.85` shows that the model predicts well | A5.4 | Always "no" has 0.876, recall 0: *Compared with what?* |
+# | The model is evaluated on the data it was trained on | A5.2 | Above `0.85` there, 0.60 on the future: *How one reaches it* |
 # | A network improves the prediction | A5 | A tie with trees on purchases; behind a regression on films: *Is it the network?* |
 # | Ids from 1001 in 1,000 rows, user ids as labels, no user | B9.3, B9.4 | It fails twice; repaired, its loss has no floor: *The second listing, word for word* |
 # | Train on purchases, test on views | B9.4, B9.5 | One class each: all right on its own, all wrong on the other: *The second listing, word for word* |
