@@ -257,14 +257,14 @@ curves = train(
 # %%
 fig, ax = plt.subplots()
 passes = (np.arange(len(curves)) + 1) / 4
-ax.plot(passes, curves["loss"], label="past, while it learns")
-ax.plot(passes, curves["val_loss"], label="validation part, after the round")
+ax.plot(passes, curves["loss"], label="past")
+ax.plot(passes, curves["val_loss"], label="validation part")
 best = int(curves["val_loss"].argmin())
 ax.axvline(passes[best], color="black", linewidth=1, linestyle=":")
 ax.annotate("kept", (passes[best], curves["loss"].max()), (4, -6), textcoords="offset points")
 ax.set(xlabel="passes over the past", ylabel="log loss in nats")
 ax.set_title("Purchases: one pass is enough")
-ax.legend()
+ax.legend(loc="upper right")
 assert best < 4 and curves["val_loss"].max() - curves["val_loss"].min() < 0.01
 plt.show()
 
