@@ -405,11 +405,10 @@ print(f"reported: {reported:.3f}   on new rows: {honest:.3f}   a coin: {np.log(2
 # %%
 def per_event(keep, chance, eta, n=3_000):
     rng = np.random.default_rng(3)
-    X = rng.normal(size=(2 * n, 10)).astype(np.float32)
+    X = rng.normal(size=(2 * n, 10))
     p = 1 / (1 + np.exp(-X[:, :1])) if chance else (X[:, :1] > 0)
-    y = (rng.random(size=p.shape) < p).astype(np.float32)
-    init = np.random.default_rng(5)
-    net = Perceptron((10, 128, 1), loss="cross-entropy", dtype=np.float32, rng=init)
+    y = (rng.random(size=p.shape) < p).astype(float)
+    net = Perceptron((10, 128, 1), loss="cross-entropy", rng=np.random.default_rng(5))
     adam, losses = Adam(eta), []
     for k in range(n):
         if not keep:
@@ -694,22 +693,29 @@ def regression_losses(learn_from, ask_with):
     return row_log_loss(bought[tested].astype(float), p)
 
 
+def over_readers(difference):
+    return group_interval(difference, readers, rng=np.random.default_rng(0))
+
+
 right, rows = regression_losses(known, known), {}
-for name, wrong in {"from when it was shown": as_shown, "itself included": with_itself}.items():
-    delivers = regression_losses(wrong, known)
-    ends = group_interval(delivers - right, readers, rng=np.random.default_rng(0))
-    rows[name] = (regression_losses(wrong, wrong).mean(), delivers.mean(), *ends)
-rows["from when it was paid"] = (right.mean(), right.mean(), 0.0, 0.0, 0.0)
-leaks = pd.DataFrame(rows, index=["promises", "delivers", "harm", "low", "high"]).T
-assert leaks.loc["from when it was shown", "promises"] < right.mean()
-assert leaks.loc["from when it was shown", "low"] > 0
-assert leaks.loc["itself included", "promises"] < 0.5 * right.mean()
-assert leaks.loc["itself included", "delivers"] > 2 * right.mean()
+ways = {"when paid": known, "when shown": as_shown, "when shown, itself included": with_itself}
+for name, way in ways.items():
+    promised, delivered = regression_losses(way, way), regression_losses(way, known)
+    rows[name] = (promised.mean(), delivered.mean(), *over_readers(delivered - promised))
+    if way is as_shown:
+        too_good, too_bad = over_readers(promised - right), over_readers(delivered - right)
+leaks = pd.DataFrame(rows, index=["promises", "delivers", "let-down", "low", "high"]).T
+assert too_good.high < 0 < leaks.loc["when shown", "low"] and too_bad.low < 0 < too_bad.high
+gross = leaks.loc["when shown, itself included"]
+assert gross["promises"] < 0.5 * right.mean() < 2 * right.mean() < gross["delivers"]
+print("the fine leak beside the honest features:")
+print(f"  promises {too_good.mean:+.4f}, between {too_good.low:+.4f} and {too_good.high:+.4f}")
+print(f"  delivers {too_bad.mean:+.4f}, between {too_bad.low:+.4f} and {too_bad.high:+.4f}")
 leaks.round(4)
 
 # %% [markdown]
-# The gross leak is easily found: nothing in a shop is that good, and what it delivers is a disaster. The fine one is the dangerous one. It promises a little more than the honest features and delivers
-# less, for sure, and by amounts that nobody would become suspicious of. An offline comparison would have chosen it.
+# The gross leak is easily found: nothing in a shop is that good, and what it delivers is a disaster. The fine one is the dangerous one. It promises a little more than the honest features, surely, and
+# keeps none of it: what it delivers is below its promise for sure, and no better than the honest features. No amount in that row would make anybody suspicious, and an offline comparison would have chosen it.
 #
 # ## Frozen, for a start
 #
@@ -762,6 +768,7 @@ def network(kind=KerasNetwork, n_factors=8, features=names, step=0.002, passes=2
         optimizer=Adam(step),
         epochs=passes,
         batch_size=128,
+        dtype=np.float64,
         rng=np.random.default_rng(0),
     )
 
@@ -778,7 +785,7 @@ factorisation = best_on(pilot, tried, opens, "1D", delay="3D")
 pulled = (factorisation.n_factors, factorisation.regularization)
 print(setting, "factorisation:", pulled)
 
-# %%
+# %% tags=["erratum:A4.3-features"]
 opening = float((day < 50).mean())
 
 
@@ -798,22 +805,29 @@ frozen = {
 frozen = {name: live(Frozen(model)) for name, model in frozen.items()}
 reference = frozen["logistic regression"]
 serving = len(exposures) - len(reference.rows)
-share = (known["book_purchase_30d"] + 5 * 0.34) / (known["book_shown_30d"] + 5)
 base = stream["label"][day < 47].mean()
+share = (known["book_purchase_30d"] + 5 * base) / (known["book_shown_30d"] + 5)
 truth = exposures["p_purchase"] * (1 - np.exp(-3))  # delays are exponential, one day in the mean
 others = {"base rate": 0 * share + base, "popularity": share, "the truth (an oracle)": truth}
 for name, scores in others.items():
     frozen[name] = replace(reference, scores=scores.to_numpy()[serving:])
-start_table = table(frozen, reference).drop(columns="examples per event").sort_values("log loss")
-start_table.round(4)
+at_start = table(frozen, reference).drop(columns="examples per event").sort_values("log loss")
+assert at_start.loc["network, ids (the source's)", "low"] > 0.01
+assert at_start.loc["network, features", "low"] < 0 < at_start.loc["network, features", "high"]
+assert at_start.loc["network, ids and features", "high"] < 0
+assert at_start.loc["factorisation, ids", "low"] < 0 < at_start.loc["factorisation, ids", "high"]
+at_start.round(4)
 
 # %% [markdown]
-# TEXT
+# The source's network, on ids alone, is far behind the logistic regression: it was not given what had been worked out. On features alone
+# the network and the regression are tied, as on the films. On both it is ahead, by little and for sure. The factorisation knows ids alone and does as well on
+# average, with a wide interval: it is much better on some readers and much worse on others. Boosted trees and popularity do not come up. And the oracle says how much
+# could be known by somebody who reads minds.
 #
 # ## Every night, every week, or never
 #
 # The network on ids and features goes live three times: frozen; updated every midnight on the labels that have become known;
-# and fitted anew once a week on everything so far. Beside them the rivals, as fresh as they can be had.
+# and fitted anew once a week on everything so far. Beside it the rivals, as fresh as they can be had. Differences are to the updated network.
 
 # %%
 weekly = {
@@ -827,27 +841,81 @@ living["network, retrained weekly"] = live(PeriodicRetrain(network(**setting[8])
 for name, model in weekly.items():
     living[f"{name}, retrained weekly"] = live(PeriodicRetrain(model, every="7D"))
 living["factorisation, updated daily"] = live(Incremental(factorisation, every="1D"))
-shop_table = table(living, living["network, updated daily"])
-shop_table["fits"] = [result.cost.fits for result in living.values()]
-shop_table.round(4)
+in_numpy = live(Incremental(network(NeuralNetwork, **setting[8]), every="1D"))
+assert np.abs(in_numpy.scores - living["network, updated daily"].scores).max() < 1e-6
+in_shop = table(living, living["network, updated daily"])
+in_shop["fits"] = [result.cost.fits for result in living.values()]
+weekly_one = in_shop.loc["network, retrained weekly"]
+assert in_shop.loc["network, frozen", "low"] > 0.002
+assert weekly_one["low"] < 0 < weekly_one["high"] and weekly_one["examples per event"] > 10
+assert in_shop.loc["logistic regression, retrained weekly", "low"] > 0
+assert in_shop.loc["factorisation, updated daily", "high"] < -0.03
+in_shop.round(4)
 
 # %% tags=["timing"]
-pd.Series({name: r.cost.cpu_seconds for name, r in living.items()}, name="CPU s").round(1).to_frame()
+pd.Series({n: r.cost.cpu_seconds for n, r in living.items()}, name="CPU s").round(1).to_frame()
+
+# %% [markdown]
+# The updated network beats the frozen one for sure. It cannot be told from the one that is fitted anew every week, which goes through
+# about eighteen times as many examples. It beats the regression and the trees, however fresh these are. So far the source is right.
+#
+# And then there is the last row. A matrix factorisation that is updated daily is ahead of all networks by a wide margin, at a sixteenth of their size and with none of the features. Two things
+# help it: in this simulated world interest *is* a product of a taste and a profile, so it plays at home; and layers find it hard to learn a product from two rows that lie side
+# by side, which others have found on real data too [@rendle2020]. It is also the model that gains most from updates: frozen it was no better than the regression. *What learns daily may matter more than what
+# is large.*
+#
+# When does the update pay? Here is the network, day by day, beside its frozen self.
 
 # %%
-per_day = {}
+per_event, days = {}, day[day >= 50]
 for name in ("network, updated daily", "network, retrained weekly"):
     a, b = living[name], living["network, frozen"]
-    gain = row_log_loss(a.labels, a.scores) - row_log_loss(b.labels, b.scores)
-    per_day[name] = pd.Series(gain).groupby(day[day >= 50]).mean()
+    per_event[name] = row_log_loss(a.labels, a.scores) - row_log_loss(b.labels, b.scores)
 fig, ax = plt.subplots()
-for name, gain in per_day.items():
-    line = ax.plot(gain.groupby(gain.index // 5 * 5 + 2).mean(), label=name)[0]
-    ax.plot(gain.index, gain, linestyle="", marker=line.get_marker(), color=line.get_color(), alpha=0.3, markersize=4)
+for name, gain in per_event.items():
+    daily = pd.Series(gain).groupby(days).mean()
+    line = ax.plot(daily.groupby(daily.index // 5 * 5 + 2).mean(), label=f"{name}, five days")[0]
+    look = {"marker": line.get_marker(), "color": line.get_color(), "markersize": 4}
+    ax.plot(daily, linestyle="", alpha=0.35, **look)
 ax.axhline(0, color="black", linewidth=1, linestyle="-", marker="")
 ax.axvline(65, color="black", linewidth=1, linestyle=":", marker="")
 ax.text(65.4, ax.get_ylim()[1], "tastes change", va="top")
-ax.set(xlabel="day", ylabel="log loss less that of the frozen network")
-ax.set_title("Below the line: better than frozen")
+ax.set(xlabel="day", ylabel="log loss less the frozen network's")
+ax.set_title("Below the line: better than frozen (small: single days)")
 ax.legend(loc="lower left")
 plt.show()
+
+# %%
+rows = {}
+for name, gain in per_event.items():
+    for first, last in ((50, 64), (65, 74), (75, 99)):
+        part = (days >= first) & (days <= last)
+        users = living["network, frozen"].users[part]
+        ends = group_interval(gain[part], users, rng=np.random.default_rng(0))
+        rows[name, f"days {first} to {last}"] = ends
+over_time = pd.DataFrame(rows, index=["difference", "low", "high"]).T
+over_time.round(4)
+
+# %% [markdown]
+# TEXT2
+#
+# ## What the day has not told yet
+#
+# The source takes each day's behaviour and updates on it (A4.3). But when the day ends, many of its purchases have not been made. If the job takes the table as it stands at midnight, they look
+# like a "no". We let the same network learn so: a purchase counts if it was made before the midnight at which it is learned.
+
+# %% tags=["erratum:A4.3-same-day"]
+opened_at = shop.world.config.start + np.maximum(day + 1, 50) * DAY  # the midnight of its lesson
+delay = exposures["purchase_delay"].to_numpy()[-len(stream) :]
+as_it_looks = (delay <= 3 * DAY) & (stream["timestamp"].to_numpy() + delay <= opened_at)
+hasty_stream = stream.assign(label=as_it_looks.astype(float))
+hasty = replay(
+    hasty_stream, Incremental(network(**setting[8]), every="1D"), task="binary", warmup=opening
+)
+hasty = replace(hasty, labels=living["network, frozen"].labels)  # scored on what came to pass
+seen, true = hasty_stream["label"][day >= 50].mean(), stream["label"][day >= 50].mean()
+worse = compare(hasty, living["network, frozen"], by="user", rng=np.random.default_rng(0))
+assert seen < 0.6 * true and worse.low > 0.02
+print(f"bought by midnight: {seen:.1%}, within three days: {true:.1%}")
+print(f"mean prediction: {hasty.scores.mean():.1%}")
+print(f"log loss: {quality(hasty):.3f}, updated on known labels {in_shop.iloc[1, 0]:.3f}, frozen {in_shop.iloc[0, 0]:.3f}")
