@@ -3,6 +3,7 @@
 from recsys_course.models.base import Model, NotFittedError, Ranker
 from recsys_course.models.baselines import PersonalFrequency, Popularity, RunningMeans
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
+from recsys_course.models.keras_network import KerasNetwork
 from recsys_course.models.network import NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
 
@@ -10,6 +11,7 @@ __all__ = [
     "SGD",
     "Adam",
     "ImplicitFactorization",
+    "KerasNetwork",
     "MatrixFactorization",
     "Model",
     "NeuralNetwork",

@@ -305,7 +305,7 @@ class NeuralNetwork(Model):
 
     def _ready(self) -> None:
         if not self._fitted:
-            raise NotFittedError("NeuralNetwork has learned nothing yet: call fit or update first")
+            raise NotFittedError(f"{type(self).__name__} has learned nothing yet: call fit or update first")
 
     def _check(self, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         check_events(events)
