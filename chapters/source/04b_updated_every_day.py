@@ -148,12 +148,12 @@ print(
 )
 
 # %% [markdown]
-# So the choice between them is one of time alone. Each way is timed at three batch sizes; the fastest of five rounds of steps counts,
+# So the choice between them is one of time alone. Each way is timed at four batch sizes; the fastest of five rounds of steps counts,
 # so that a busy moment of the machine spoils nothing.
 
 # %% tags=["timing"]
 microseconds = {}
-for n in (1, 20, 500):
+for n in (1, 20, 500, 8_000):
     Xn, yn = rng.normal(size=(n, 10)), np.ones((n, 1))
     given = {"eager": tf.constant, "tf.function": tf.constant}
     for name, (step, _) in four_ways().items():
@@ -161,7 +161,7 @@ for n in (1, 20, 500):
         a, b = convert(Xn), convert(yn)
         step(a, b), step(a, b)  # the first call traces
         rounds = []
-        n_steps = 4 if name == "eager" else 40
+        n_steps = 4 if name == "eager" or n > 1_000 else 40
         for _ in range(5):
             began = time.perf_counter()
             for _ in range(n_steps):
@@ -173,7 +173,8 @@ pd.Series(microseconds).unstack().rename_axis("microseconds per step, by batch s
 # %% [markdown]
 # Eagerly, nearly all of the time is Python handing over one small operation after the other: one event costs as much as twenty. Compiling removes that. `train_on_batch` runs a
 # compiled step too, and what surrounds it costs more than the step. NumPy has the least around its work, so it is ahead where batches are small, and
-# online learning has small batches. With batches of thousands the order changes; where, is shown in the committed table of `benchmarks/network_step.py`.
+# online learning has small batches. With batches of thousands the products outweigh all that is around them, and the
+# order may change; the table of `benchmarks/network_step.py` says where, for another network.
 #
 # ## A trap: tracing again
 #

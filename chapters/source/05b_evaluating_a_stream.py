@@ -64,12 +64,12 @@ plot.use_style()
 # ## Test first, then learn
 #
 # Chapter 00 had the rule: an event is a test first and a lesson afterwards [@gama2013]. It is worth seeing what happens
-# without it. The source's listing of online learning (B listing "TensorFlow") goes a hundred times through a thousand
+# without it. The source's listing of online learning (B listing "TensorFlow"), which chapter 04b took apart, goes a hundred times through a thousand
 # events, learns, and then reports a "Test Loss" on those same events. Its labels are coin tosses, so there is nothing
 # to learn: whoever predicts honestly cannot do better than the log of 2, but for luck. Here is a network of the same
 # size under the same regime, with three losses: of each event before it was learned, the listing's, and on new events.
 
-# %% tags=["erratum:B-listing-tested-on-lessons"]
+# %%
 from recsys_course.models.layers import Perceptron
 
 rng = np.random.default_rng(0)
