@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from recsys_course.data import DataError, DataMissing, own
@@ -374,6 +374,8 @@ def test_a_parquet_or_gzip_file_cut_anywhere_is_refused(tmp_path, data):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=60), st.lists(st.binary(max_size=20)).map(b"\n".join)), st.booleans())
+@example(b"\r\x01", False)
+@example(b"x" * 200_000, False)
 def test_no_content_ends_in_another_error(tmp_path, content, header):
     path = tmp_path / "noise.csv"
     path.write_bytes(b"user,item,label,timestamp\n" * header + content)

@@ -76,9 +76,12 @@ def _read_text(path: Path, columns: list[str], names: Sequence[str] | None, sepa
     import pyarrow.csv as pa_csv
 
     content = _utf8(path, _unpacked(path))
-    first = content.split(b"\n", 1)[0].decode("utf-8").rstrip("\r")
+    first = content.split(b"\n", 1)[0].split(b"\r", 1)[0].decode("utf-8")
     separator = separator or max(_SEPARATORS, key=first.count)
-    header = list(names) if names is not None else next(csv.reader([first], delimiter=separator), [])
+    try:
+        header = list(names) if names is not None else next(csv.reader([first], delimiter=separator), [])
+    except csv.Error as problem:  # a first line of more than 131,072 characters, for one
+        raise DataError(f"the first line of {path} cannot be read as names of columns: {problem}") from problem
     _check_columns(path, columns, header)
 
     broken: list[tuple[int, str]] = []
