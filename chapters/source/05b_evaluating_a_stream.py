@@ -54,7 +54,7 @@ from recsys_course.models import (
     RunningMeans,
 )
 from recsys_course.replay import replay
-from recsys_course.report import per_event, quality
+from recsys_course.report import compare, per_event, quality
 from recsys_course.strategies import Frozen, Incremental
 
 plot.use_style()
@@ -64,7 +64,7 @@ plot.use_style()
 # ## Test first, then learn
 #
 # Chapter 00 had the rule: an event is a test first and a lesson afterwards [@gama2013]. It is worth seeing what happens
-# without it. The source's listing of online learning (B listing "TensorFlow"), which chapter 04b took apart, goes a hundred times through a thousand
+# without it. The source's listing of online learning (B listing "TensorFlow"), which chapter 04b took apart (and gave the line that it lacks), goes a hundred times through a thousand
 # events, learns, and then reports a "Test Loss" on those same events. Its labels are coin tosses, so there is nothing
 # to learn: whoever predicts honestly cannot do better than the log of 2, but for luck. Here is a network of the same
 # size under the same regime, with three losses: of each event before it was learned, the listing's, and on new events.
@@ -100,10 +100,11 @@ log_losses.round(3).rename("log loss").to_frame()
 # %% [markdown]
 # The listing's test reports progress where none is possible, and new events show the damage that the "progress" did. A
 # second rule is as plain: test on the label that you are asked for. The source trains on purchases and evaluates on
-# views (B9.7). In the bookstore both are logged, so both models can be had:
+# views (B9.7; that its listing has user ids for labels is the matter of chapter 04a). In the bookstore both are logged, so both models can be had:
 
 # %% tags=["erratum:B9.7-another-label"]
 from recsys_course.metrics import log_loss
+from recsys_course.metrics.classification import auc
 
 exposures = data.bookstore().events
 past, future = exposures.iloc[:100_000], exposures.iloc[100_000:]
@@ -128,18 +129,20 @@ predictions = {
 }
 judged = pd.DataFrame(
     {
-        f"judged by {name}": {m: log_loss(labels, p) for m, p in predictions.items()}
-        for name, labels in (("purchases", future["label"]), ("views", future["view"]))
+        (what, name): {m: score(labels, p) for m, p in predictions.items()}
+        for name, labels in (("purchases", future["label"]), ("views", future["view"] * 1.0))
+        for what, score in (("log loss", log_loss), ("AUC", auc))
     }
 )
-assert judged["judged by purchases"].idxmin() == "trained on purchases"
-assert judged["judged by views"].idxmin() == "trained on views"
-assert judged.iloc[2, 0] > judged.iloc[0, 0]
+for what, best in (("log loss", "idxmin"), ("AUC", "idxmax")):
+    assert getattr(judged[what, "purchases"], best)() == "trained on purchases"
+    assert getattr(judged[what, "views"], best)() == "trained on views"
 judged.round(3)
 
 # %% [markdown]
-# Who is judged by views wins by views. The model that wins there is worse at purchases than a constant. The order of
-# two models can turn with the label that one tests on.
+# Who is judged by views wins by views. At purchases the winner's log loss is worse than a constant's, mostly because
+# books are opened more often than they are bought; but the order turns in the AUC of chapter 05a, too, which knows
+# nothing of levels. The order of two models can turn with the label that one tests on.
 #
 # ## What a mean over everything hides
 #
@@ -439,10 +442,10 @@ rankers = {
     "own habits": (lambda f: PersonalFrequency(forget=f), [0.0, 0.005, 0.02]),
     "factorisation": (
         lambda s: ImplicitFactorization(16, step_size=s, rng=np.random.default_rng(0)),
-        [0.02, 0.05, 0.1],
+        [0.05, 0.1, 0.2],
     ),
 }
-table, chosen = {}, {}
+table, chosen, film_lists = {}, {}, {}
 for stream, events in (("films", films), ("baskets", baskets)):
     ever = replay(events, Incremental(Popularity()), task="ranking", warmup=0.4)
     table[stream] = {"popular ever": quality(ever)}
@@ -451,15 +454,25 @@ for stream, events in (("films", films), ("baskets", baskets)):
         strategy = Incremental(make(chosen[stream, name]))
         run = replay(events, strategy, task="ranking", warmup=0.4)
         table[stream][name] = quality(run)
+        if stream == "films":
+            film_lists[name] = run
         if (stream, name) == ("baskets", "own habits"):
             habits, popular = run, ever
 lists = pd.DataFrame(table)
-assert lists["films"].idxmax() == "popular lately" and lists["baskets"].idxmax() == "own habits"
+lead = compare(
+    film_lists["popular lately"],
+    film_lists["factorisation"],
+    by="user",
+    rng=np.random.default_rng(0),
+)
+assert 0 < lead.mean < 0.01 and lead.low < 0.001 and lists["baskets"].idxmax() == "own habits"
 assert lists.loc["own habits", "baskets"] > 1.15 * lists.loc["factorisation", "baskets"]
+print(f"films, popular lately minus factorisation: recall {lead.mean:+.4f},")
+print(f"resampling users {lead.low:+.4f} to {lead.high:+.4f}")
 lists.round(3).rename_axis("recall@10")
 
 # %% [markdown]
-# On films the list of what is popular lately is ahead of the factorisation, on baskets habit is, by far. (On films
+# On films the list of what is popular lately is ahead of the factorisation, by little and hardly beyond chance; on baskets habit is, by far. (On films
 # habits are popularity, since a film that was seen is left out.) This does not say that factorisations are useless:
 # this one is small, and its task is the hardest form, all candidates and no second guess. It says where the bar lies.
 #
@@ -528,7 +541,7 @@ axes[0].set_yticklabels(list(next(iter(found.values()))))
 plt.show()
 
 # %% [markdown]
-# Left of the grey line the first-named model has the smaller loss. In each panel the naive interval stands on top and
+# Left of the grey line the first-named model has the smaller loss; mind that each panel has a scale of its own. In each panel the naive interval stands on top and
 # is the shortest; on films, learning against frozen, it is several times too short. Three of the four differences are
 # far from zero however one reckons: learning per event pays on both streams, and habits beat popularity. The second
 # panel holds zero in all three rows: there the factorisation and the counting are tied.
@@ -542,7 +555,7 @@ plt.show()
 # An interval of level $0.95$ should hold the truth in 95 of a hundred experiments. That can be tried if one knows the
 # truth, and there is a way to know it on real data. Take the mean difference away, so that the two models are equals.
 # Then toss a coin for each user: on heads the two models swap names for all events of that user. In every such *A/A
-# test* the true difference is zero, while what goes together in a user still does. Then count how often each interval
+# test* the true difference is zero, since a user's sum is as likely to be $s$ as $-s$, while what goes together in a user still does. Then count how often each interval
 # holds zero. A second row tosses a coin for each block of time instead.
 
 
@@ -579,14 +592,14 @@ held.round(2)
 # in 24 % with one per block. The one that resamples what the coin was tossed for keeps its word, or nearly: with so few
 # tests two points are chance. And resampling the *wrong* thing can be as bad as resampling nothing: see baskets with a
 # coin per user, by time. Time blocks cut each household's year into pieces that are taken for independent. On films
-# either will do, since a user there *is* a stretch of time.
+# either nearly will do, since a user there *is* a stretch of time.
 #
 # A/A tests are cheap. Run one on your own set-up before you believe any interval, including these.
 #
 # ## Twenty equals
 #
-# A team tries twenty ideas. Ours are equals by construction: the frozen model of the films, fitted from twenty other
-# random starts. The baseline is a twenty-first. What do twenty tests at the level $0.05$ find? The p-value *by users*
+# A team tries twenty ideas. Ours are as equal as twenty real models can be: the frozen model of the films, fitted from
+# twenty other random starts. The baseline is a twenty-first. What do twenty tests at the level $0.05$ find? The p-value *by users*
 # asks how often coins, one per user, make a difference as large as the observed one.
 
 # %%
@@ -634,7 +647,7 @@ plt.show()
 
 # %% [markdown]
 # The short bars with round marks, the naive intervals, mostly miss the grey line of no difference; the long ones with
-# square marks nearly all hold it. Resampling users has removed most of the false finds. The rest is arithmetic: at this
+# square marks nearly all hold it. Resampling users has removed most of the finds. The rest is arithmetic: at this
 # level one test in twenty may be wrong, and of $m$ independent tests of equals at least one is wrong with probability
 # $1 - 0.95^m$.
 #
@@ -642,7 +655,8 @@ plt.show()
 # compared with $0.05/m$, the next with $0.05/(m-1)$, and so on, until one fails. Why: of $m_0$ true equals, the chance
 # that any has $p \le 0.05/m_0$ is at most $m_0 \cdot 0.05/m_0$, whatever their dependence. When the procedure comes to
 # the first of them, at most $m - m_0$ others lie before it, so it is compared with at most $0.05/m_0$. (Benjamini and
-# Hochberg's correction, `benjamini_hochberg`, is milder: it lets one in twenty of the *finds* be false.)
+# Hochberg's correction, `benjamini_hochberg`, is milder: on average, and if tests are independent, it lets one in twenty
+# of the *finds* be false.)
 #
 # Our twenty share one baseline and the same users, so they are far from independent. To see more than one case, let
 # each of the twenty-one be the baseline once.
@@ -668,7 +682,7 @@ finds = {
 }
 families = pd.DataFrame(
     {
-        "false finds of 20, on average": {way: np.mean(f) for way, f in finds.items()},
+        "finds of 20, on average": {way: np.mean(f) for way, f in finds.items()},
         "baselines with one or more": {
             way: int(np.sum(np.array(f) > 0)) for way, f in finds.items()
         },
@@ -679,23 +693,49 @@ print(f"at least one of 20 independent equals differs, in theory: {1 - 0.95**20:
 families.round(2)
 
 # %% [markdown]
-# Most of the damage is done by rows that are not independent, and the correction takes care of most of the rest. (A few
+# Most of the damage is done by rows that are not independent, and the correction takes care of most of the rest. A few
 # finds with Holm are more than one in twenty. The baselines share their models, so these are not twenty-one separate
-# cases; and a start, once drawn, may really be a little better or worse than another.) One more trap needs no test at
-# all. Choose the best of the twenty on the first half of the future, and look at it in the second:
+# cases; and a start, once drawn, may *be* a little better or worse than another, so not every find is false.
+#
+# One more trap needs no test at all. Choose the best of twenty on a random half of the users, and look at it on the
+# other half, a thousand times over. Once with our starts, any of them as the baseline; and once with true equals, which
+# we make as in the A/A test: the centred difference of two starts, with a coin for each user.
 
 # %%
-half = len(users) // 2
-first = squared[1:, :half].mean(axis=1) - squared[0, :half].mean()
-second = squared[1:, half:].mean(axis=1) - squared[0, half:].mean()
-best = int(first.argmin())
-assert first[best] < 0 and second[best] > first[best] + 0.001
-print(f"the best of 20 in the first half: {first[best]:+.4f} squared stars to the baseline")
-print(f"the same model in the second half: {second[best]:+.4f}")
+number, names_of = pd.factorize(users)
+sums = np.array([np.bincount(number, loss) for loss in squared])  # (21, users)
+n_of = np.bincount(number)
+d = sums[1] - sums[0]
+d -= n_of * d.sum() / n_of.sum()  # centred: the two are equals
+coin = np.random.default_rng(4)
+
+
+def chosen_and_judged(losses):
+    """The best loss on a random half of the users, less the first model's, and the same model on the other half."""
+    half = coin.random(len(n_of)) < 0.5
+    on = [losses[:, h].sum(axis=1) / n_of[h].sum() for h in (half, ~half)]
+    best = 1 + on[0][1:].argmin()
+    return on[0][best] - on[0][0], on[1][best] - on[1][0]
+
+
+rounds = {"true equals": [], "our starts": []}
+for _ in range(1000):
+    swapped = d * coin.choice([-1.0, 1.0], size=(20, len(d)))
+    rounds["true equals"].append(chosen_and_judged(np.vstack([0 * d, swapped])))
+    rounds["our starts"].append(chosen_and_judged(coin.permutation(sums)))  # any of them first
+won = pd.DataFrame({k: np.mean(v, axis=0) for k, v in rounds.items()}).T
+won.columns = ["where it was chosen", "on the others"]
+error = {k: np.std(v, axis=0)[1] / np.sqrt(1000) for k, v in rounds.items()}
+assert won.loc["true equals"].iloc[0] < -0.003
+assert abs(won.loc["true equals"].iloc[1]) < 3 * error["true equals"]
+assert won.loc["our starts"].iloc[0] < won.loc["our starts"].iloc[1] < 0
+won.assign(two_standard_errors=2 * pd.Series(error)).round(4)
 
 # %% [markdown]
-# The winner was chosen for its luck, and luck does not last. Judge what you chose on events that had no part in the
-# choice.
+# Among true equals the winner was chosen for its luck, and on other users nothing is left of it. Of our starts' lead a
+# part stays: a start, once drawn, is a little better or worse, by less than the intervals could tell from chance. The
+# half on which one chose cannot say which of the two cases one is in. Judge what you chose on events that had no part
+# in the choice.
 #
 # ## Sold because it was shown
 #
@@ -761,7 +801,7 @@ print(f"chances to be shown: from {logging.min():.5f} to {logging.max():.3f}")
 #
 # the reward, averaged over what the *new* policy shows, times the weight. *Clipping* the weight at $c$ tames that, and
 # moves the mean by exactly $-\mathbb E_x\sum_a \big(\pi - c\,\pi_0\big)_+\,p$. The *self-normalised* estimate divides
-# by the mean weight [@swaminathan2015]. With readers given, as here, $V^2$ stands for the mean of each reader's. Look
+# by the mean weight [@swaminathan2015]. If the readers are fixed, as here, replace $V^2$ by the mean of each reader's $V_x^2$. Look
 # at the four estimates over the hundred logs, at $K=20$ and $c=\sqrt n$, beside these formulas:
 
 
@@ -820,6 +860,7 @@ summary = bias.add_prefix("bias, ").assign(
     rows_worth=[size for _, size in results.values()],
 )
 standard_error = sds / np.sqrt(len(logs))
+summary.insert(2, "two s.e. of it", 2 * standard_error["IPS"])
 assert (bias["naive"] > 0.02).all() and bias.loc[200, "naive"] > 0.08
 assert (bias["IPS"].abs() < 3 * standard_error["IPS"]).all()
 assert (bias["self-normalised"].abs() < 0.01).all() and bias.loc[1, "IPS, clipped"] < -0.25
@@ -859,8 +900,8 @@ plt.show()
 # %% [markdown]
 # The black dashes are the truth; marks are means over the hundred logs, bars hold nine tenths of them. The circles, the
 # naive estimate, lie above the truth everywhere: it would promise a shop that showing every book alike sells as much as
-# today, where in truth about a quarter of the sales would be lost. IPS, squares, has its mean on the truth all the way,
-# and bars that grow until one log says little. Clipped IPS, diamonds, keeps its bars short by falling off. The
+# today, where in truth about a quarter of the sales would be lost. IPS, squares, has its mean within chance of the truth all the
+# way (the table has two standard errors beside it), and bars that grow until one log says little. Clipped IPS, diamonds, keeps its bars short by falling off. The
 # self-normalised one, triangles, stays on it with bars shorter than those of IPS: of these four the one to start with.
 #
 # The column `rows_worth` is the *effective sample size*, $(\sum w)^2 / \sum w^2$: how many rows of equal weight would
@@ -869,7 +910,8 @@ plt.show()
 # ## When the log cannot tell
 #
 # Three ways to go wrong, at $K=20$ or as stated. *Wrong propensities*: nobody logged them, so the share of each book in
-# the log stands in for them. *No support*: the shop has only ever shown the half of the books that it shows most. *Too
+# the log stands in for them. *No support*: the shop has only ever shown the half of the books that it shows most
+# (with propensities that are right for such a shop). *Too
 # far*: $K=1$. With each case stand the means over the logs, and how often the usual interval around IPS, from one log,
 # holds the truth.
 
@@ -933,7 +975,7 @@ broken.round(3)
 #
 # | The source says | Where | What we measured |
 # |---|---|---|
-# | A "Test Loss" on the events that were just learned shows how well it works | B listing "TensorFlow" | On coin tosses it falls below what is possible: *Test first, then learn* |
+# | A "Test Loss" is reported on the events that were just learned | B listing "TensorFlow" | On coin tosses it falls below what is possible: *Test first, then learn* |
 # | Train on purchases, evaluate on views | B9.7 | The order of two models turns with the label: *Test first, then learn* |
 # | Monitor the performance in real time, find problems promptly | A3.2 step 6 | A mean over everything never sees it; late labels make it late: *Labels that come late* |
 # | An accuracy of `0.85` says that the model predicts well | A5.4 | Where repeating the last label does better, it is poor: *Say what was said last* |
@@ -947,7 +989,7 @@ broken.round(3)
 # 2. A score means nothing before persistence, popularity and habit have been scored on the same events.
 # 3. Resample what goes together, users or time, and try the interval in A/A tests: the naive one can miss the truth most of the time.
 # 4. Correct many comparisons (Holm), and judge what you chose on events that had no part in the choice.
-# 5. A log knows what was shown. Weights undo that if propensities are right and support is there; mean weight and effective sample size tell.
+# 5. A log knows what was shown. Weights undo that if propensities are right and support is there; mean weight and effective sample size warn.
 #
 # ## Three questions
 #

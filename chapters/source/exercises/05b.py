@@ -122,12 +122,15 @@ assert np.isclose(skill(small, small["label"]), 1), "perfect predictions have a 
 assert np.isclose(skill(small, [0, 0, 1, 0, 1, 1]), 0.5), (
     "one of three is wrong where persistence has two: do events without a past count, or do events of one timestamp see each other?"
 )
+tie = small.assign(label=[1.0, 0.0, 0.0, 0.0, 1.0, 1.0])
+# The two of user 1 at moment 1 are half and half, which is not more than half: her last label counts as 0.
+assert np.isclose(skill(tie, [0, 0, 0, 0, 0, 0]), 0), (
+    "half of several labels is not more than half"
+)
 ratings = data.movielens().events.head(20_000)
 ratings = ratings.assign(label=(ratings["label"] >= 4) * 1.0)
 always = np.full(len(ratings), round(ratings["label"].mean()))
-assert 0 < skill(ratings, always) < 0.2 or -0.2 < skill(ratings, always) < 0, (
-    "on films a constant is about level with the last label"
-)
+assert abs(skill(ratings, always)) < 0.2, "on films a constant is about level with the last label"
 shuffled = ratings.sample(frac=1, random_state=0).sort_values("timestamp", ignore_index=True)
 assert np.isclose(skill(shuffled, always), skill(ratings, always)), (
     "the order of rows within one second changes the result: they see each other"
@@ -275,7 +278,7 @@ def holm_finds(p, level):
 # good as the model. The *doubly robust* estimate begins there and corrects by the weighted errors on the log,
 # $\frac1n\sum_i \big[\,m_i + w_i\,(r_i - \hat r_i)\,\big]$, with $\hat r_i$ the model's prediction for the book that was shown in row $i$, and $m_i = \sum_a \pi(a|x_i)\,\hat r(x_i,a)$.
 # Write `doubly_robust(log, policy, model)`; `policy` and `model` are matrices of readers by books. The check tries a good model with right propensities, a bad
-# model with right ones, and a good model with wrong ones.
+# model with right ones, and the true model with wrong ones. The mean is over the rows of the log, each with its own reader.
 
 # %%
 config = BookstoreConfig.stationary(
@@ -335,6 +338,14 @@ exact = errors(
     )
 )
 assert abs(exact.mean()) < 0.02, "with the true model wrong propensities should do no harm"
+few = logs[0][logs[0]["user"] < 20]  # a log of some readers: others have no part in its mean
+expected = (ten_best * buys).sum(axis=1)[few["user"]].mean()
+correction = importance_weights(ten_best[few["user"], few["item"]], few["propensity"]) * (
+    few["label"] - buys[few["user"], few["item"]]
+)
+assert np.isclose(doubly_robust(few, ten_best, buys), expected + correction.mean()), (
+    "on a log of some readers the mean is over its rows, not over all readers"
+)
 
 
 # %% wrong="robust"
