@@ -53,12 +53,13 @@ assert np.isclose(have[1], 1 - labels.mean()), (
 assert np.isclose(accuracy(1 - labels, guesses)[1], 1 - labels.mean()), (
     "the more frequent answer may be yes"
 )
-refused = False
-try:
-    accuracy(labels, guesses[:, None])
-except ValueError:
-    refused = True
-assert refused, "(n,) against (n, 1) compares each with each: refuse it"
+for y, p in ((labels, guesses[:, None]), (labels[:, None], guesses), (labels[:1], guesses)):
+    refused = False
+    try:
+        accuracy(y, p)
+    except ValueError:
+        refused = True
+    assert refused, f"{y.shape} against {p.shape} compares some cells with others: refuse it"
 
 
 # %% wrong="accuracy"
@@ -131,6 +132,7 @@ def of_keras(losses, patience):
 assert early_stop([5.0, 4.0, 4.5, 4.2, 3.0], 2) == (1, 3), (
     "rounds 2 and 3 did not beat round 1, and round 4 never comes"
 )
+assert early_stop([3.0, 2.0, 2.0, 2.0, 1.0], 2) == (1, 3), "a tie does not beat the best"
 assert early_stop([5.0, 4.0, 4.5, 3.0, 3.5], 2) == (3, 4), "a new best starts the count again"
 for seed in range(4):
     path = np.random.default_rng(seed).normal(size=12).round(1).tolist()
@@ -146,6 +148,18 @@ def early_stop(losses, patience):
         if bad == patience:
             return int(np.argmin(losses[: t + 1])), t
     return int(np.argmin(losses)), len(losses) - 1
+
+
+# %% wrong="stopping"
+# Takes a tie for a new best.
+def early_stop(losses, patience):
+    best = 0
+    for t, loss in enumerate(losses):
+        if loss <= losses[best]:
+            best = t
+        if t - best == patience:
+            return best, t
+    return best, len(losses) - 1
 
 
 # %% wrong="stopping"
@@ -247,6 +261,9 @@ def look_up(ids, table, asked):
 
 assert len(set(ids)) == len(ids), "an id stands twice"
 assert set(ids) == set(items[:3000].tolist()), "an id is missing"
+assert list(ids) == list(dict.fromkeys(items[:3000].tolist())), (
+    "ids are numbered in order of arrival: old ones first, then the new ones as they came"
+)
 assert table.shape == (len(ids) + 1, 3), "a row for each id, and one for strangers"
 assert (look_up(ids, table, items) == look_up(known, rows, items)).all(), (
     "growing should change nobody's row: not of old ids, not of newcomers, not of strangers"
@@ -258,6 +275,14 @@ assert grow(known, rows, [])[1].shape == rows.shape, "nobody came, and the table
 # Sorts the ids.
 def grow(known, rows, arrived):
     ids = sorted({*known, *arrived})
+    more = np.repeat(rows[:1], len(ids) - len(known), axis=0)
+    return ids, np.concatenate([rows, more])
+
+
+# %% wrong="grow"
+# Keeps the old ones, and sorts the new ones.
+def grow(known, rows, arrived):
+    ids = [*known, *sorted(set(arrived) - set(known))]
     more = np.repeat(rows[:1], len(ids) - len(known), axis=0)
     return ids, np.concatenate([rows, more])
 
