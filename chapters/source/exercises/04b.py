@@ -28,7 +28,7 @@ keras.utils.set_random_seed(0)
 # ## 1. Traced once
 #
 # *Objective 1.* Write `make_step(model, optimizer, loss_fn, note)`. It returns a compiled function of `(X, y, step_size)` that makes
-# one training step with this step size and returns the loss. It calls `note()` in its Python body, once for each tracing, and it must be traced
+# one training step of this optimizer with this step size and returns the loss. It calls `note()` in its Python body, once for each tracing, and it must be traced
 # only once, whatever the length of the batch and the step size. `X` has four columns, `y` one, all are float32; the step size comes as
 # a tensor.
 
@@ -58,10 +58,9 @@ def trace_and_move():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     start, notes = [np.ones((4, 1), np.float32), np.zeros(1, np.float32)], []
     model.set_weights(start)
-    step = make_step(
-        model, keras.optimizers.SGD(0.5), keras.losses.MeanSquaredError(), lambda: notes.append(1)
-    )
-    rng = np.random.default_rng(0)
+    momentum = keras.optimizers.SGD(0.5, momentum=0.9)
+    step = make_step(model, momentum, keras.losses.MeanSquaredError(), lambda: notes.append(1))
+    rng, velocity = np.random.default_rng(0), 0.0
     for n, size in ((3, 0.1), (1, 0.01), (7, 0.001)):
         X = rng.normal(size=(n, 4)).astype(np.float32)
         y = rng.normal(size=(n, 1)).astype(np.float32)
@@ -72,8 +71,9 @@ def trace_and_move():
             "the loss returned is not that of the batch before the step"
         )
         moved = model.get_weights()[0] - weights[0]
-        assert np.allclose(moved, -size * 2 / n * X.T @ error, atol=1e-5), (
-            f"a step of {size} should move the weights by the step times the gradient: is step_size used?"
+        velocity = 0.9 * velocity - size * 2 / n * X.T @ error
+        assert np.allclose(moved, velocity, atol=1e-5), (
+            f"a step of {size} should move the weights as this optimizer does, with momentum: is step_size used, and the optimizer?"
         )
     return len(notes)
 
@@ -111,6 +111,23 @@ def make_step(model, optimizer, loss_fn, note):
             loss = loss_fn(y, model(X, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    shapes = ([None, 4], [None, 1], [])
+    signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return tf.function(step, input_signature=signature, autograph=False)
+
+
+# %% wrong="step"
+# Plain descent by hand: the optimizer is not used.
+def make_step(model, optimizer, loss_fn, note):
+    def step(X, y, step_size):
+        note()
+        with tf.GradientTape() as tape:
+            loss = loss_fn(y, model(X, training=True))
+        variables = model.trainable_variables
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            variable.assign_sub(step_size * gradient)
         return loss
 
     shapes = ([None, 4], [None, 1], [])
@@ -170,18 +187,18 @@ def all_three(state, X, y, step):
     return forgetful(state, X, np.ones(len(X)), 0.05)
 
 
-for update, lacks in (
-    (momentum, ()),
-    (deaf, ("labels",)),
-    (stubborn, ("step",)),
-    (forgetful, ("memory",)),
-    (all_three, ("labels", "step", "memory")),
+for name, update, lacks in (  # without their names, which would tell
+    ("momentum", lambda *given, **named: momentum(*given, **named), ()),
+    ("deaf", lambda *given, **named: deaf(*given, **named), ("labels",)),
+    ("stubborn", lambda *given, **named: stubborn(*given, **named), ("step",)),
+    ("forgetful", lambda *given, **named: forgetful(*given, **named), ("memory",)),
+    ("all_three", lambda *given, **named: all_three(*given, **named), ("labels", "step", "memory")),
 ):
     found = audit(update)
     assert set(found) == {"labels", "step", "memory"}, "return the three truths by these names"
     for what in found:
         assert bool(found[what]) == (what not in lacks), (
-            f"{update.__name__}: you say that {what} is {bool(found[what])}; change that one thing alone, and compare theta"
+            f"{name}: you say that {what} is {bool(found[what])}; change that one thing alone, and compare theta"
         )
 
 
@@ -189,6 +206,17 @@ for update, lacks in (
 # Trusts.
 def audit(update):
     return {"labels": True, "step": True, "memory": True}
+
+
+# %% wrong="audit"
+# Goes by the name.
+def audit(update):
+    lacks = {"deaf": "labels", "stubborn": "step", "forgetful": "memory"}
+    name = update.__name__
+    return {
+        what: name != "all_three" and lacks.get(name) != what
+        for what in ("labels", "step", "memory")
+    }
 
 
 # %% wrong="audit"
@@ -204,7 +232,7 @@ def audit(update):
 # ## 3. A model that can be updated
 #
 # *Objective 3.* scikit-learn's `SGDClassifier` can go on learning, by `partial_fit`. Write the class `Online`, a model of the course around it: `fit` starts anew with
-# one pass over the events, `update` goes on from the present state, `predict` returns the probability of the label 1, and `examples_learned` counts. Both return `self`. The
+# one pass over the events, `update` goes on from the present state with one pass over the new ones, both by one call of `partial_fit`; they return `self`. `predict` returns the probability of the label 1, and `examples_learned` counts. The
 # feature is the column `x`; a new classifier is made by `new()`. Mind what `partial_fit` asks for at its first call.
 
 
@@ -240,6 +268,18 @@ x = rng.normal(size=3_000)
 turned = np.where(np.arange(3_000) < 1_500, 1.0, -1.0)  # half way, what x means turns around
 label = (rng.random(3_000) < 1 / (1 + np.exp(-3 * turned * x))).astype(float)
 turning = pd.DataFrame({"user": 1, "item": 1, "label": label, "timestamp": range(3_000), "x": x})
+hand = new().partial_fit(turning.loc[:499, ["x"]], label[:500], classes=[0.0, 1.0])
+as_hand = Online().fit(turning.head(500))
+assert np.allclose(as_hand.predict(turning), hand.predict_proba(turning[["x"]])[:, 1]), (
+    "fit is one pass by partial_fit with a classifier made by new(), and predict gives its probability of 1"
+)
+for first in (500, 600):
+    rows = turning.iloc[first : first + 100]
+    hand.partial_fit(rows[["x"]], rows["label"])
+    as_hand.update(rows)
+assert np.allclose(as_hand.predict(turning), hand.predict_proba(turning[["x"]])[:, 1]), (
+    "an update is one pass by partial_fit over the new rows alone, from the present state"
+)
 lives = {
     "frozen": Frozen(Online()),
     "daily": Incremental(Online(), every=50),
@@ -304,6 +344,67 @@ class Online(Model):
 
     def predict(self, events):
         return self.inner.predict_proba(events[["x"]])[:, 1]
+
+
+# %% wrong="online"
+# Two passes in each update.
+class Online(Model):
+    nbytes = 16
+
+    def fit(self, events):
+        self.inner = new().partial_fit(events[["x"]], events["label"], classes=[0.0, 1.0])
+        self.examples_learned = len(events)
+        return self
+
+    def update(self, events):
+        for _ in range(2):
+            self.inner.partial_fit(events[["x"]], events["label"])
+        self.examples_learned += len(events)
+        return self
+
+    def predict(self, events):
+        return self.inner.predict_proba(events[["x"]])[:, 1]
+
+
+# %% wrong="online"
+# Six passes in fit.
+class Online(Model):
+    nbytes = 16
+
+    def fit(self, events):
+        self.inner = new()
+        self.examples_learned = 0
+        for _ in range(6):
+            self.update(events)
+        self.examples_learned = len(events)
+        return self
+
+    def update(self, events):
+        self.inner.partial_fit(events[["x"]], events["label"], classes=[0.0, 1.0])
+        self.examples_learned += len(events)
+        return self
+
+    def predict(self, events):
+        return self.inner.predict_proba(events[["x"]])[:, 1]
+
+
+# %% wrong="online"
+# Decisions, dressed as probabilities.
+class Online(Model):
+    nbytes = 16
+
+    def fit(self, events):
+        self.inner = new()
+        self.examples_learned = 0
+        return self.update(events)
+
+    def update(self, events):
+        self.inner.partial_fit(events[["x"]], events["label"], classes=[0.0, 1.0])
+        self.examples_learned += len(events)
+        return self
+
+    def predict(self, events):
+        return np.where(self.inner.predict(events[["x"]]) == 1, 0.8, 0.2)
 
 
 # %% [markdown]
@@ -375,7 +476,8 @@ def purchases_known(exposures):
 # ## 5. The cheapest of those that are tied
 #
 # *Objective 5.* Write `choose(results)`: given a list of results of replays on one stream, find the one with the best quality; of all that cannot be told from it (the interval
-# of the difference, by users, holds zero; the best is tied with itself), return the name of the one that learned the fewest examples. Use `compare` with `np.random.default_rng(0)`.
+# of the difference, by users, holds zero; the best is tied with itself), return the name of the one that learned the fewest examples. The name is `result.name`, the number of examples
+# `result.cost.examples`, and `quality(result)` is better when it is lower. Use `compare` with `np.random.default_rng(0)`.
 
 
 # %% answer="choose"
@@ -396,7 +498,7 @@ from recsys_course.replay import Cost, Result
 
 
 def result(name, examples, shift, seed):
-    """A life of forty users whose predictions are off by so much, and by some noise of their own."""
+    """A life of forty users whose predictions are off by so much (one number, or one for each), and by some noise."""
     users = np.repeat(np.arange(40), 25)
     truth = np.random.default_rng(9).normal(size=1_000)
     noise = np.random.default_rng(seed).normal(size=1_000) * 0.05
@@ -404,7 +506,7 @@ def result(name, examples, shift, seed):
         name,
         "rating",
         np.arange(1_000),
-        truth + shift + noise,
+        truth + np.broadcast_to(shift, 40)[users] + noise,
         truth,
         np.arange(1_000),
         users,
@@ -427,6 +529,17 @@ assert choose(lives[:2]) == "weekly", "the cheapest of all is not tied with the 
 assert choose(lives[2:]) == "daily" and choose(lives[:1]) == "frozen", (
     "it should work for any list, one of one result too"
 )
+slightly = result("slightly worse", 500, 0.13, 5)
+uneven = result("uneven", 200, np.where(np.arange(40) < 2, 0.8, 0.05), 6)
+assert choose([slightly, *lives]) == "daily", (
+    "a small difference may be a sure one: ask the interval and not its size"
+)
+assert choose([lives[0], slightly, lives[1]]) == "weekly", (
+    "the best may be the dearest, if nothing is tied with it"
+)
+assert choose([uneven, slightly, *lives]) == "uneven", (
+    "a larger difference may be unsure, if it is made by few users: it is tied then"
+)
 
 
 # %% wrong="choose"
@@ -439,3 +552,41 @@ def choose(results):
 # The cheapest, at any quality.
 def choose(results):
     return min(results, key=lambda r: r.cost.examples).name
+
+
+# %% wrong="choose"
+# A threshold, and no interval.
+def choose(results):
+    best = min(map(quality, results))
+    close = [r for r in results if quality(r) - best < 0.05]
+    return min(close, key=lambda r: r.cost.examples).name
+
+
+# %% wrong="choose"
+# An interval, but some distance is forgiven.
+def choose(results):
+    best = min(results, key=quality)
+
+    def tied(result):
+        return compare(result, best, by="user", rng=np.random.default_rng(0)).low <= 0.1
+
+    return min(filter(tied, results), key=lambda r: r.cost.examples).name
+
+
+# %% wrong="choose"
+# Compares with the second of the list.
+def choose(results):
+    reference = results[min(1, len(results) - 1)]
+
+    def tied(result):
+        ends = compare(result, reference, by="user", rng=np.random.default_rng(0))
+        return result is reference or ends.low <= 0 <= ends.high
+
+    return min(filter(tied, results), key=lambda r: r.cost.examples).name
+
+
+# %% wrong="choose"
+# The cheapest of those that learned anything.
+def choose(results):
+    learned = [r for r in results if r.cost.examples] or results
+    return min(learned, key=lambda r: r.cost.examples).name
