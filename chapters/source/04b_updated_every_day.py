@@ -265,7 +265,9 @@ before, mean_before = accuracy(trained), float(np.mean(trained(X_test)))
 X_new, y_new = events(4_000, np.random.default_rng(3))
 left_alone = X_new[y_new[:, 0] == 0]
 starts = range(0, 1_000, 10)
-returned = [float(update_b96(trained, left_alone[k : k + 10], learning_rate=0.001)) for k in starts]
+returned = [
+    float(update_b96(trained, left_alone[k : k + 10], learning_rate=0.001)) for k in starts
+]
 mean_after = float(np.mean(trained(X_test)))
 assert before > 0.95 and 0.45 < mean_before < 0.55
 assert accuracy(trained) < 0.6 and mean_after > 0.9 and returned[-1] < 0.1 * returned[0]
@@ -875,7 +877,9 @@ at_start.round(4)
 # %%
 living = {"network, frozen": frozen["network, ids and features"]}
 living["network, updated daily"] = live(Incremental(network(**setting["both"]), every="1D"))
-living["network, retrained weekly"] = live(PeriodicRetrain(network(**setting["both"]), every="7D"))
+living["network, retrained weekly"] = live(
+    PeriodicRetrain(network(**setting["both"]), every="7D")
+)
 in_numpy = live(Incremental(network(NeuralNetwork, **setting["both"]), every="1D"))
 assert np.abs(in_numpy.scores - living["network, updated daily"].scores).max() < 1e-6
 "both networks agree here too"
@@ -1015,7 +1019,10 @@ delay = exposures["purchase_delay"].to_numpy()[-len(stream) :]
 as_it_looks = (delay <= 3 * DAY) & (stream["timestamp"].to_numpy() + delay <= opened_at)
 hasty_stream = stream.assign(label=as_it_looks.astype(float))
 hasty = replay(
-    hasty_stream, Incremental(network(**setting["both"]), every="1D"), task="binary", warmup=opening
+    hasty_stream,
+    Incremental(network(**setting["both"]), every="1D"),
+    task="binary",
+    warmup=opening,
 )
 hasty = replace(hasty, labels=living["network, frozen"].labels)  # scored on what came to pass
 seen, true = hasty_stream["label"][day >= 50].mean(), stream["label"][day >= 50].mean()

@@ -192,7 +192,11 @@ for name, update, lacks in (  # without their names, which would tell
     ("deaf", lambda *given, **named: deaf(*given, **named), ("labels",)),
     ("stubborn", lambda *given, **named: stubborn(*given, **named), ("step",)),
     ("forgetful", lambda *given, **named: forgetful(*given, **named), ("memory",)),
-    ("all_three", lambda *given, **named: all_three(*given, **named), ("labels", "step", "memory")),
+    (
+        "all_three",
+        lambda *given, **named: all_three(*given, **named),
+        ("labels", "step", "memory"),
+    ),
 ):
     found = audit(update)
     assert set(found) == {"labels", "step", "memory"}, "return the three truths by these names"
