@@ -1045,8 +1045,9 @@ print(f"log loss of the hasty one, if the best shift of its log odds were known:
 judged.round(3)
 
 # %% [markdown]
-# The hasty model is calibrated to a world in which hardly anything is bought, and by its log loss it is far worse than no update at all. Most of that is calibration: one shift of its log odds would take the greater part of the damage away. But the rest would leave it behind the frozen one still, and
-# that part is ranking, which no shift mends: its AUC, which looks at the order alone, is below the frozen one's too. It did what a literal reading of the section does, with labels, with its step, with
+# The hasty model is calibrated to a world in which hardly anything is bought, and by its log loss it is far worse than no update at all. Most of that is
+# calibration: one shift of its log odds would take the greater part of the damage away. What is left keeps it behind the frozen one still. A part
+# is ranking, which no shift mends: its AUC, which looks at the order alone, is below the frozen one's too. It did what a literal reading of the section does, with labels, with its step, with
 # its moments. An update is only as good as what is known when it is made, and to wait three days is the better bargain here by far.
 #
 # ## What the source says, what we measured
