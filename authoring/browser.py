@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -171,7 +172,12 @@ def look(driver, address: str, token: str, document: Document, screens: Path | N
     while True:
         time.sleep(1)
         driver.find_element(By.TAG_NAME, "body").send_keys(Keys.CONTROL, "s")
-        saved = ask(address, token, f"api/contents/{path}?content=1")["content"]
+        try:
+            saved = ask(address, token, f"api/contents/{path}?content=1")["content"]
+        except urllib.error.HTTPError as error:
+            if error.code != 400 or time.monotonic() > deadline:
+                raise
+            continue  # asked for while it was being written
         code = [cell for cell in saved["cells"] if cell["cell_type"] == "code"]
         failed = any(o["output_type"] == "error" for cell in code for o in cell["outputs"])
         done = all(cell["execution_count"] for cell in code)
