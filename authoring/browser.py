@@ -174,10 +174,10 @@ def look(driver, address: str, token: str, document: Document, screens: Path | N
         driver.find_element(By.TAG_NAME, "body").send_keys(Keys.CONTROL, "s")
         try:
             saved = ask(address, token, f"api/contents/{path}?content=1")["content"]
-        except urllib.error.HTTPError as error:
-            if error.code != 400 or time.monotonic() > deadline:
+        except urllib.error.HTTPError:  # asked for while it was being written: 400 or 500, by what was met
+            if time.monotonic() > deadline:
                 raise
-            continue  # asked for while it was being written
+            continue
         code = [cell for cell in saved["cells"] if cell["cell_type"] == "code"]
         failed = any(o["output_type"] == "error" for cell in code for o in cell["outputs"])
         done = all(cell["execution_count"] for cell in code)
