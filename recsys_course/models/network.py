@@ -260,11 +260,11 @@ class NeuralNetwork(Model):
         # What predict and update do, block by block, but the table of events is read once and not at each block.
         self._ready()
         features, labels = self._check(events)
-        arriving = plan.order[plan.known[first] : plan.known[last - 1]]
+        arriving = plan.arriving(first, last)
         met = [len(table.ids) for table in self._tables]
         self._numbers(events.iloc[arriving], add=True)
         numbers = self._numbers(events, add=False)
-        out = np.empty(plan.ends[last - 1] - plan.starts[first])
+        out = np.empty(plan.n_predicted(first, last))
         for block in range(first, last):
             rows = plan.order[plan.known[block - 1] : plan.known[block]] if block > first else arriving[:0]
             if len(rows):
