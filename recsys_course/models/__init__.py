@@ -2,13 +2,20 @@
 
 from recsys_course.models.base import Model, NotFittedError, Ranker
 from recsys_course.models.baselines import PersonalFrequency, Popularity, RunningMeans
+from recsys_course.models.bayesian import BayesianFactorization
+from recsys_course.models.biased import BiasedFactorization
+from recsys_course.models.explicit_als import ExplicitALS
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
 from recsys_course.models.network import NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
+from recsys_course.models.svdpp import SVDPlusPlus
 
 __all__ = [
     "SGD",
     "Adam",
+    "BayesianFactorization",
+    "BiasedFactorization",
+    "ExplicitALS",
     "ImplicitFactorization",
     "MatrixFactorization",
     "Model",
@@ -18,4 +25,5 @@ __all__ = [
     "Popularity",
     "Ranker",
     "RunningMeans",
+    "SVDPlusPlus",
 ]

@@ -134,16 +134,18 @@ class Vocabulary:
 
     def add(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; an id not met before gets the next free row."""
-        return self._translate(ids, self._add_one)
+        return self._translate(ids, self.add_one)
 
     def find(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; -1 for an id not met before."""
-        return self._translate(ids, self._find_one)
+        return self._translate(ids, self.find_one)
 
-    def _add_one(self, name) -> int:
+    def add_one(self, name) -> int:
+        """The row of one id; an id not met before gets the next free row."""
         return self._row.setdefault(name, len(self._row))
 
-    def _find_one(self, name) -> int:
+    def find_one(self, name) -> int:
+        """The row of one id; -1 for an id not met before."""
         return self._row.get(name, -1)
 
     def _translate(self, ids, one) -> np.ndarray:
