@@ -272,7 +272,7 @@ def chain_up(starts, had, pairs):
 
 @numba.njit(cache=True, fastmath=_LANES)
 def add_up_chain(u, pairs, implied, z):
-    pair_item, pair_next, head, count, n_pairs = pairs
+    pair_item, pair_next, head = pairs[0], pairs[1], pairs[2]
     z[:] = 0
     pair = head[u]
     while pair >= 0:
@@ -363,7 +363,9 @@ def meet_all_implied(users, items, labels, met, count_initial, state, implied, p
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_LANES)
-def solve_rows(which, starts, rows, partners, labels, mean, bias, factors, other_bias, other_factors, ridge, per_rating):
+def solve_rows(
+    which, starts, rows, partners, labels, mean, bias, factors, other_bias, other_factors, ridge, per_rating
+):
     """Set each of the rows in ``which`` to the minimum of its ridge regression on its partners, in closed form.
 
     With x = (b, p) and the design row (1, q_i) for each rating: (D'D + ridge I) x = D' (r - mu - b_i); with
@@ -490,26 +492,43 @@ def sample_factor(
 
 
 @numba.njit(cache=True, nogil=True)
-def posterior_scores(users, items, means, user_bias, item_bias, user_vectors, item_vectors, low, high, mean, spread):
-    """Mean and standard deviation, over the kept draws, of each row's score; each score kept inside the range."""
-    n_draws = len(means)
+def posterior_scores(
+    users, items, mean, user_bias, item_bias, user_vectors, item_vectors, user_prior, item_prior, low, high, out, spread
+):
+    """Mean and standard deviation of each row's score over the draws, each draw's score kept inside the range.
+
+    A stranger (-1) stands at zero in every draw; the variance that the draw's prior gives it, (n_draws, n_factors + 1)
+    with that of the bias first, goes into the spread.
+    """
+    n_draws = len(user_bias)
     for row in range(len(users)):
         u = users[row]
         i = items[row]
         total = 0.0
         squares = 0.0
         for s in range(n_draws):
-            score = means[s]
+            score = 0.0
+            unknown = 0.0
             if u >= 0:
                 score += user_bias[s, u]
+            else:
+                unknown += user_prior[s, 0]
             if i >= 0:
                 score += item_bias[s, i]
-            if u >= 0 and i >= 0:
-                for f in range(user_vectors.shape[2]):
+            else:
+                unknown += item_prior[s, 0]
+            for f in range(user_vectors.shape[2]):
+                if u >= 0 and i >= 0:
                     score += user_vectors[s, u, f] * item_vectors[s, i, f]
-            score = min(max(score, low), high)
-            # Sums of what lies above the first draw's mean: squares of small numbers lose no digits.
-            total += score - means[0]
-            squares += (score - means[0]) ** 2
-        mean[row] = means[0] + total / n_draws
+                elif u >= 0:
+                    unknown += user_vectors[s, u, f] ** 2 * item_prior[s, f + 1]
+                elif i >= 0:
+                    unknown += user_prior[s, f + 1] * item_vectors[s, i, f] ** 2
+                else:
+                    unknown += user_prior[s, f + 1] * item_prior[s, f + 1]
+            # About the mean label: squares of small numbers lose no digits.
+            score = min(max(mean + score, low), high) - mean
+            total += score
+            squares += score * score + unknown
+        out[row] = mean + total / n_draws
         spread[row] = np.sqrt(max(squares / n_draws - (total / n_draws) ** 2, 0.0))

@@ -9,7 +9,8 @@ a rating is normal about it with precision alpha, and every b, p, q, y, w is nor
 kind and factor. Given all the others, each single number then has a normal distribution that can be written down: for
 p_uf, with c fixed and e the residuals,
 
-    precision  alpha * S2 + lambda      mean  alpha * (S1 + S2 p_uf) / precision      S1 = sum of e c_if, S2 = sum of c_if**2
+    precision  alpha * S2 + lambda      mean  alpha * (S1 + S2 p_uf) / precision
+    where S1 is the sum of e c_if over the ratings of u, and S2 the sum of c_if**2
 
 A sweep draws each number in turn from its own (Gibbs sampling), then each precision from its gamma distribution; the
 states that it wanders through are draws from the posterior. A prediction is the mean over the kept states, and their
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.models import _rating_kernels as kernels
-from recsys_course.models.ratings import RatingModel, at_least
+from recsys_course.models.ratings import RatingModel, at_least, no_ratings
 
 __all__ = ["BayesianFactorization"]
 
@@ -99,7 +100,7 @@ class BayesianFactorization(RatingModel):
     def fit(self, events: pd.DataFrame) -> BayesianFactorization:
         self._check(events)
         self._start()
-        self._past = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0)
+        self._past: tuple[np.ndarray, ...] = no_ratings()
         self._sides = (_Side(self.n_factors), _Side(self.n_factors))
         self._noise = 1.0
         self._take_in(events)
@@ -126,25 +127,25 @@ class BayesianFactorization(RatingModel):
         that draw has it: its mean is that of everybody, its spread what people differ by.
         """
         users, items = self._find(events)
-        means, user_bias, item_bias, user_vectors, item_vectors = self._kept
         low, high = (-np.inf, np.inf) if self.label_range is None else self.label_range
-        # The last row of each side is the stranger's.
-        users = np.where(users < 0, user_bias.shape[1] - 1, users)
-        items = np.where(items < 0, item_bias.shape[1] - 1, items)
         mean, spread = np.empty(len(events)), np.empty(len(events))
-        kernels.posterior_scores(
-            users, items, means, user_bias, item_bias, user_vectors, item_vectors, low, high, mean, spread
-        )
+        kernels.posterior_scores(users, items, self._met[0], *self._kept, low, high, mean, spread)
         return mean, spread
 
     def score_items(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """The mean over the kept draws, not kept in range, shape (len(users), len(items)); -inf for an unknown item."""
         known_users, known_items = self._vocabularies()
-        _, user_bias, item_bias, user_vectors, item_vectors = self._kept
         rows, columns = known_users.find(users), known_items.find(items)
-        out = self._kept[0].mean() + user_bias.mean(axis=0)[rows, None] + item_bias.mean(axis=0)[columns]
-        for u, v in zip(user_vectors, item_vectors, strict=True):
-            out += u[rows] @ v[columns].T / len(user_vectors)
-        out[:, columns < 0] = -np.inf
+        out = np.full((len(rows), len(columns)), self._met[0])
+        met = np.ix_(rows >= 0, columns >= 0)
+        rows, columns = rows[rows >= 0], columns[columns >= 0]
+        user_bias, item_bias, user_vectors, item_vectors = self._kept[:4]
+        out[met[0][:, 0]] += user_bias[:, rows].mean(axis=0)[:, None]
+        out[:, met[1][0]] += item_bias[:, columns].mean(axis=0)
+        out[met] += sum(u[rows] @ v[columns].T for u, v in zip(user_vectors, item_vectors, strict=True)) / len(
+            user_bias
+        )
+        out[:, ~np.isin(np.arange(out.shape[1]), met[1][0])] = -np.inf
         return out
 
     @property
@@ -194,21 +195,18 @@ class BayesianFactorization(RatingModel):
         kept = []
         for sweep in range(sweeps):
             self._noise = draws.gamma(_SHAPE + n / 2) / (_RATE + (self._residual**2).sum() / 2)
-            for own, other in ((user_side, item_side), (item_side, user_side)):
+            for own in self._sides:
                 own.sample_biases(self._residual, self._noise, draws)
             for f in range(self.n_factors):
                 for own, other in ((user_side, item_side), (item_side, user_side)):
                     own.sample_factor(f, other, self._residual, self._noise, draws)
             self.examples_learned += n
             if sweep >= burn_in:
-                kept.append([side.snapshot(draws) for side in self._sides])
-        self._kept = (
-            np.full(len(kept), self._met[0]),
-            np.stack([user[0] for user, _ in kept]),
-            np.stack([item[0] for _, item in kept]),
-            np.stack([user[1] for user, _ in kept]),
-            np.stack([item[1] for _, item in kept]),
+                kept.append([*user_side.snapshot(), *item_side.snapshot()])
+        user_bias, user_vectors, user_prior, item_bias, item_vectors, item_prior = (
+            np.stack(of) for of in zip(*kept, strict=True)
         )
+        self._kept = user_bias, item_bias, user_vectors, item_vectors, user_prior, item_prior
 
 
 class _Side:
@@ -265,12 +263,10 @@ class _Side:
             draws.standard_normal(self.implied.shape[1]),
         )
 
-    def snapshot(self, draws) -> tuple[np.ndarray, np.ndarray]:
-        """Biases and vectors of this draw, with one more row at the end: a stranger, drawn from the prior."""
-        stranger = draws.standard_normal(len(self.precision) + 1)
-        bias = np.append(self.bias, stranger[0] * self.bias_precision**-0.5)
-        vector = np.column_stack([self.vector, stranger[1:] * self.precision**-0.5])
-        return bias, np.ascontiguousarray(vector.T)
+    def snapshot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """This draw's biases (n,), vectors (n, n_factors), and the prior variances (n_factors + 1,), bias first."""
+        prior = 1.0 / np.append(self.bias_precision, self.precision)
+        return self.bias.copy(), np.ascontiguousarray(self.vector.T), prior
 
 
 def _gamma(draws: np.random.Generator, values: np.ndarray) -> float:

@@ -86,11 +86,11 @@ class BiasedFactorization(RatingModel):
     >>> ratings = pd.DataFrame(
     ...     {"user": [1, 1, 2, 2], "item": [7, 8, 7, 9], "label": [5.0, 1.0, 4.0, 2.0], "timestamp": [1, 2, 3, 4]}
     ... )
-    >>> model = BiasedFactorization(2, epochs=100, step_size=0.05, rng=np.random.default_rng(0)).fit(ratings)
-    >>> model.predict(ratings).round(1)
+    >>> model = BiasedFactorization(2, epochs=100, step_size=0.1, regularization=0.01, rng=np.random.default_rng(0))
+    >>> model.fit(ratings).predict(ratings).round(1)
     array([5., 1., 4., 2.])
-    >>> round(model.learn_one(2, 8, 1.0), 1)  # what it said before it learned that
-    0.8
+    >>> round(model.learn_one(2, 8, 1.0), 1)  # what it would have said, before it learned that
+    1.5
     """
 
     orders: tuple[str, ...] = ("shuffled", "arrival", "by user")
@@ -184,12 +184,10 @@ class BiasedFactorization(RatingModel):
         EventsError
             The label is not finite, or outside ``label_range``; the model is left as it was.
         """
-        if not self._low <= label <= self._high:
-            raise EventsError(
-                f"the label {label} of user {user!r} and item {item!r} is no number from {self._low} to {self._high}"
-            )
+        self._check_one(user, item, label)
         if self._users is None:
             self._start()
+        assert self._users is not None
         u, i = self._users.add_one(user), self._items.add_one(item)
         if u >= len(self._user_bias) or i >= len(self._item_bias):
             self._grow()
@@ -197,6 +195,12 @@ class BiasedFactorization(RatingModel):
         return kernels.meet_one(u, i, float(label), self._met, self.count_initial, *self._state, self._rates_at_once)
 
     # --------------------------------------------------------------------------------------- inside
+
+    def _check_one(self, user, item, label: float) -> None:
+        if not self._low <= label <= self._high:
+            raise EventsError(
+                f"the label {label} of user {user!r} and item {item!r} is no number from {self._low} to {self._high}"
+            )
 
     def _start(self) -> None:
         super()._start()

@@ -20,7 +20,7 @@ import pandas as pd
 
 from recsys_course.events import EventsError
 from recsys_course.models import _rating_kernels as kernels
-from recsys_course.models.ratings import RatingModel, at_least, finite
+from recsys_course.models.ratings import RatingModel, at_least, finite, no_ratings
 
 __all__ = ["ExplicitALS"]
 
@@ -93,7 +93,7 @@ class ExplicitALS(RatingModel):
     def fit(self, events: pd.DataFrame) -> ExplicitALS:
         self._check(events)
         self._start()
-        self._past = _no_ratings()
+        self._past: tuple[np.ndarray, ...] = no_ratings()
         self._remember(events)
         self._met[0] = events["label"].mean()
         for _ in range(self.sweeps):
@@ -181,11 +181,13 @@ class ExplicitALS(RatingModel):
 
     def _solve_users(self, which: np.ndarray) -> None:
         users, items, labels = self._past
-        self._solve(which, users, items, labels, self._user_bias, self._user_factors, self._item_bias, self._item_factors)
+        own, other = (self._user_bias, self._user_factors), (self._item_bias, self._item_factors)
+        self._solve(which, users, items, labels, *own, *other)
 
     def _solve_items(self, which: np.ndarray) -> None:
         users, items, labels = self._past
-        self._solve(which, items, users, labels, self._item_bias, self._item_factors, self._user_bias, self._user_factors)
+        own, other = (self._item_bias, self._item_factors), (self._user_bias, self._user_factors)
+        self._solve(which, items, users, labels, *own, *other)
 
     def _solve(self, which, own, other, labels, bias, factors, other_bias, other_factors) -> None:
         starts, rows = kernels.group_rows(own, len(bias))
@@ -203,7 +205,3 @@ class ExplicitALS(RatingModel):
             self.regularization,
             self.per_rating,
         )
-
-
-def _no_ratings() -> tuple[np.ndarray, ...]:
-    return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0)

@@ -172,5 +172,10 @@ def at_least(name: str, value: float, least: float) -> None:
 
 
 def finite(name: str, value: float, *, positive: bool = False) -> None:
-    if not (0 < value if positive else 0 <= value) or value == np.inf:
+    if not (value > 0 if positive else value >= 0) or value == np.inf:
         raise ValueError(f"{name} must be a finite number {'above' if positive else 'of at least'} 0, not {value}")
+
+
+def no_ratings() -> tuple[np.ndarray, ...]:
+    """Users, items and labels of a model that keeps its ratings, before there are any."""
+    return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0)

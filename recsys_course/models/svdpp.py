@@ -14,8 +14,8 @@ The second term is the same for all j. Summed over j and divided by the root of 
     z <- a z + s e q_i
 
 and z is all of the y_j that a score of u needs. So we let the ratings of one user pass with z alone. After T of them
-each y_j stands at a**T y_j + n**-0.5 * (the sum of s e q_i, each shrunk by the steps behind it), and the same sum is what
-z has gained beyond shrinking, z_end - a**T z_start. Hence, once for each user,
+each y_j stands at a**T y_j + n**-0.5 * (the sum of s e q_i, each shrunk by the steps behind it), and the same sum is
+what z has gained beyond shrinking, z_end - a**T z_start. Hence, once for each user,
 
     y_j <- a**T y_j + n**-0.5 (z_end - a**T z_start)
 
@@ -59,8 +59,8 @@ item_bias_regularization, label_range, init_spread, dtype, rng
     Notes
     -----
     Koren, KDD 2008, 10.1145/1401890.1401944, section 4; the derivation of the regrouped pass heads this module. An item
-    rated twice by a user stands once among the n. :meth:`update` learns event by event, each of which costs n_factors * n.
-    Taught in chapter 06a.
+    rated twice by a user stands once among the n. :meth:`update` learns event by event, each at a cost of
+    n_factors * n. Taught in chapter 06a.
 
     Examples
     --------
@@ -114,6 +114,7 @@ item_bias_regularization, label_range, init_spread, dtype, rng
         return self
 
     def learn_one(self, user, item, label: float) -> float:
+        self._check_one(user, item, label)
         table = pd.DataFrame({"user": [user], "item": [item], "label": [float(label)], "timestamp": [0]})
         return float(self.predict_then_learn(table)[0])
 
