@@ -1,4 +1,4 @@
-"""The models of ratings: each against other libraries, central differences, or a slow version that is obviously right."""
+"""The models of ratings: against other libraries, central differences, and slow versions that are obviously right."""
 
 import copy
 import pickle

@@ -110,7 +110,7 @@ class BiasedFactorization(RatingModel):
         count_initial: bool = False,
         label_range: tuple[float, float] | None = None,
         init_spread: float = 0.1,
-        initial: tuple[np.ndarray, np.ndarray] | None = None,
+        initial: tuple[np.ndarray, ...] | None = None,
         dtype: type = np.float64,
         rng: np.random.Generator,
     ) -> None:

@@ -80,7 +80,7 @@ item_bias_regularization, label_range, init_spread, dtype, rng
         *,
         implied_step_size: float | None = None,
         implied_regularization: float | None = None,
-        initial: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+        initial: tuple[np.ndarray, ...] | None = None,
         rng: np.random.Generator,
         **settings,
     ) -> None:
