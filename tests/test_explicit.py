@@ -468,6 +468,37 @@ def test_one_at_a_time_equals_all_at_once(name):
         assert model.examples_learned == at_once.examples_learned
 
 
+@pytest.mark.parametrize("name", STEPWISE)
+def test_a_pass_says_what_predict_would_have_said(name):
+    """Also of newcomers, whose random factors do not count unless that is asked for."""
+    events = ratings(150)
+    model = models()[name]
+    model.label_range = None
+    model.fit(events.head(20))
+    apart = copy.deepcopy(model)
+    expected = []
+    for row in range(20, 150):
+        expected.append(apart.predict(events.iloc[row : row + 1])[0])
+        apart.update(events.iloc[row : row + 1])
+    exact = 1e-5 if model.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(model.predict_then_learn(events.iloc[20:]), expected, rtol=0, atol=exact)
+
+
+def test_a_rating_given_twice_in_a_row_is_learned_twice():
+    """The pass reads ahead to the next rating, which may be of the same pair: against the plain loop."""
+    events = table_of([1] * 6, [7, 7, 8, 8, 8, 7], [5.0, 1.0, 3.0, 2.0, 5.0, 4.0])
+    initial = np.full((1, 9), 0.2), np.linspace(-1, 1, 18).reshape(2, 9)
+    model = BiasedFactorization(9, epochs=1, step_size=0.1, order="arrival", initial=initial, rng=_rng()).fit(events)
+    b_u, b_i, p, q = 0.0, np.zeros(2), initial[0][0].copy(), initial[1].copy()
+    for i, label in zip(pd.factorize(events["item"])[0], events["label"], strict=True):
+        e = label - (events["label"].mean() + b_u + b_i[i] + p @ q[i])
+        b_u += 0.1 * (e - 0.05 * b_u)
+        b_i[i] += 0.1 * (e - 0.05 * b_i[i])
+        p, q[i] = p + 0.1 * (e * q[i] - 0.05 * p), q[i] + 0.1 * (e * p - 0.05 * q[i])
+    np.testing.assert_allclose(model._user_factors[0], p, rtol=1e-12)
+    np.testing.assert_allclose(model._item_factors, q, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", models())
 def test_what_is_learned_helps_and_newcomers_are_admitted(name):
     events = ratings(800)

@@ -66,8 +66,8 @@ def descend(rows, users, items, labels, mean, state, rates):
         user_bias[u] += step_user * (error - shrink_user * user_bias[u])
         item_bias[i] += step_item * (error - shrink_item * item_bias[i])
         push = step_factor * error
-        known = k + 1 < len(rows) and users[rows[k + 1]] == u and items[rows[k + 1]] != i
-        if known:
+        known = k + 1 < len(rows) and users[rows[k + 1]] == u
+        if known:  # and q is written before the next is read: they may be the same item
             following = item_factors[items[rows[k + 1]]]
             dot = zero
             for f in range(n_factors):
@@ -86,14 +86,15 @@ def descend(rows, users, items, labels, mean, state, rates):
 
 
 @numba.njit(cache=True, inline="always")
-def _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors, rates):
+def _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors):
     """Predict one event, then learn it; returns the prediction. Written into each of its callers."""
-    step_user, step_item, step_factor = rates[0], rates[1], rates[2]
-    shrink_user, shrink_item, shrink_factor = rates[3], rates[4], rates[5]
-    keep = user_factors.dtype.type(1) - step_factor * shrink_factor
+    number = user_factors.dtype.type
+    step_user, step_item, step_factor = number(met[4]), number(met[5]), number(met[6])
+    shrink_user, shrink_item, shrink_factor = number(met[7]), number(met[8]), number(met[9])
+    keep = number(1) - step_factor * shrink_factor
     p = user_factors[u]
     q = item_factors[i]
-    dot = user_factors.dtype.type(0)
+    dot = number(0)
     for f in range(len(p)):
         dot += p[f] * q[f]
     score = user_bias[u] + item_bias[i] + dot
@@ -105,7 +106,7 @@ def _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, i
     # The mean takes the label in before the gradient is formed, as River has it.
     met[1] += 1.0
     met[0] += (label - met[0]) / met[1]
-    error = user_factors.dtype.type(label - (met[0] + score))
+    error = number(label - (met[0] + score))
     user_bias[u] += step_user * (error - shrink_user * user_bias[u])
     item_bias[i] += step_item * (error - shrink_item * item_bias[i])
     push = step_factor * error
@@ -119,15 +120,16 @@ def _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, i
 
 # Plain arrays, and few of them: for a single event, handing over the arguments costs more than the arithmetic.
 @numba.njit(cache=True, fastmath=_LANES)
-def meet_one(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors, rates):
-    return _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors, rates)
+def meet_one(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors):
+    return _meet(u, i, label, met, count_initial, user_bias, item_bias, user_factors, item_factors)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_LANES)
-def meet_all(users, items, labels, met, count_initial, user_bias, item_bias, user_factors, item_factors, rates, out):
+def meet_all(users, items, labels, met, count_initial, user_bias, item_bias, user_factors, item_factors, out):
     """Predict and learn events in their order, one after the other.
 
-    ``met`` holds the mean label, the number of labels behind it, and how many users and items were learned from.
+    ``met`` holds the mean label, the number of labels behind it, how many users and items were learned from, and after
+    these the six rates.
     """
     for row in range(len(users)):
         out[row] = _meet(
@@ -140,7 +142,6 @@ def meet_all(users, items, labels, met, count_initial, user_bias, item_bias, use
             item_bias,
             user_factors,
             item_factors,
-            rates,
         )
 
 

@@ -141,7 +141,7 @@ class BiasedFactorization(RatingModel):
         users, items = self._admit(events)
         labels = events["label"].to_numpy(self.dtype)
         n_users, n_items = (len(words) for words in self._vocabularies())
-        self._met[:] = events["label"].mean(), len(events), n_users, n_items
+        self._met[:4] = events["label"].mean(), len(events), n_users, n_items
         rows = np.arange(len(events))
         if self.order == "by user":
             rows = kernels.group_rows(users, n_users)[1]
@@ -173,7 +173,7 @@ class BiasedFactorization(RatingModel):
 
     def _meet(self, users: np.ndarray, items: np.ndarray, labels: np.ndarray) -> np.ndarray:
         out = np.empty(len(labels))
-        kernels.meet_all(users, items, labels, self._met, self.count_initial, *self._state, self._rates(), out)
+        kernels.meet_all(users, items, labels, self._met, self.count_initial, *self._state, out)
         return out
 
     def learn_one(self, user, item, label: float) -> float:
@@ -184,7 +184,8 @@ class BiasedFactorization(RatingModel):
         EventsError
             The label is not finite, or outside ``label_range``; the model is left as it was.
         """
-        self._check_one(user, item, label)
+        if not self._low <= label <= self._high:
+            self._refuse(user, item, label)
         if self._users is None:
             self._start()
         assert self._users is not None
@@ -192,19 +193,18 @@ class BiasedFactorization(RatingModel):
         if u >= len(self._user_bias) or i >= len(self._item_bias):
             self._grow()
         self.examples_learned += 1
-        return kernels.meet_one(u, i, float(label), self._met, self.count_initial, *self._state, self._rates_at_once)
+        return kernels.meet_one(u, i, float(label), self._met, self.count_initial, *self._state)
 
     # --------------------------------------------------------------------------------------- inside
 
-    def _check_one(self, user, item, label: float) -> None:
-        if not self._low <= label <= self._high:
-            raise EventsError(
-                f"the label {label} of user {user!r} and item {item!r} is no number from {self._low} to {self._high}"
-            )
+    def _refuse(self, user, item, label: float) -> None:
+        raise EventsError(
+            f"the label {label} of user {user!r} and item {item!r} is no number from {self._low} to {self._high}"
+        )
 
     def _start(self) -> None:
         super()._start()
-        self._rates_at_once = self._rates()
+        self._met = np.append(self._met, self._rates())  # the passes that predict and learn read both
         self._gather()
 
     def _grow(self) -> None:

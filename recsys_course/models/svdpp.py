@@ -97,7 +97,7 @@ item_bias_regularization, label_range, init_spread, dtype, rng
         users, items = self._admit(events)
         labels = events["label"].to_numpy(self.dtype)
         n_users, n_items = (len(words) for words in self._vocabularies())
-        self._met[:] = events["label"].mean(), len(events), n_users, n_items
+        self._met[:4] = events["label"].mean(), len(events), n_users, n_items
         starts, rows = kernels.group_rows(users, n_users)
         had = kernels.distinct_partners(starts, rows, items, n_items)
         order = np.arange(n_users)
@@ -114,7 +114,8 @@ item_bias_regularization, label_range, init_spread, dtype, rng
         return self
 
     def learn_one(self, user, item, label: float) -> float:
-        self._check_one(user, item, label)
+        if not self._low <= label <= self._high:
+            self._refuse(user, item, label)
         table = pd.DataFrame({"user": [user], "item": [item], "label": [float(label)], "timestamp": [0]})
         return float(self.predict_then_learn(table)[0])
 
