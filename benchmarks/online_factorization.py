@@ -1,9 +1,9 @@
 """One pass over MovieLens 100K in time order, each rating predicted and then learned: ours, River's, Vowpal Wabbit's.
 
 The algorithm and its settings are those of River's BiasedMF, from the initial factors that River draws lazily, so the
-predictions must be River's. Vowpal Wabbit learns a factorisation of its own kind (``--lrq``), through its Python API,
-one example at a time; it stands beside them where it is installed (``pip install vowpalwabbit``), and no claim is made
-about it. The claims:
+predictions must be River's. Vowpal Wabbit learns a factorisation of its own kind (``--rank``), with its own defaults,
+through its Python API, one example at a time; it stands beside them where it is installed (``pip install
+vowpalwabbit``), and no claim is made about it. The claims:
 
 - the predictions of one pass are River's to 1e-12, as one run and with one call for each event;
 - a run of all events, ids and all, handles at least 100 times River's events per second;
@@ -76,15 +76,12 @@ def main() -> None:
         return [learn(user, item, label) for user, item, label in zip(users, items, labels, strict=True)]
 
     def wabbit() -> list[float]:
-        options = (
-            f"--quiet --lrq ui{FACTORS} --lrqdropout -b 18 --learning_rate 0.05 --min_prediction 1 --max_prediction 5"
-        )
-        model = vowpalwabbit.Workspace(options)
+        model = vowpalwabbit.Workspace(f"--quiet -b 18 --rank {FACTORS} -q ui")
         said = []
         for user, item, label in zip(users, items, labels, strict=True):
             example = model.example(f"{label} |u {user} |i {item}")
-            said.append(model.predict(example))
-            model.learn(example)
+            model.learn(example)  # predicts first, and keeps what it said
+            said.append(example.get_simplelabel_prediction())
             model.finish_example(example)
         model.finish()
         return said
@@ -95,7 +92,7 @@ def main() -> None:
         "ours, a call an event": one_by_one,
     }
     if vowpalwabbit is not None:
-        ways["Vowpal Wabbit, --lrq"] = wabbit
+        ways["Vowpal Wabbit, --rank"] = wabbit
     in_one_run(), one_by_one()  # compiles, or loads what was compiled
     said: dict[str, np.ndarray] = {}
     seconds: dict[str, list[float]] = {name: [] for name in ways}

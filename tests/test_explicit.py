@@ -171,7 +171,7 @@ def one_event(kind, **kwargs):
     events = ratings(120)
     model = kind(3, epochs=2, step_size=0.01, rng=np.random.default_rng(0), **kwargs).fit(events)
     event = table_of([events["user"].iloc[3]], [events["item"].iloc[3]], [2.5])
-    u, i = model._users.find_one(event["user"].iloc[0]), model._items.find_one(event["item"].iloc[0])
+    u, i = model._users.rows[event["user"].iloc[0]], model._items.rows[event["item"].iloc[0]]
     return events, model, event, u, i
 
 
@@ -249,8 +249,8 @@ def test_regrouping_svdpp_changes_nothing(seed):
     initial = p.copy(), q.copy(), y.copy()
     users, items = pd.factorize(events["user"])[0], pd.factorize(events["item"])[0]
     b_u, b_i, mean = np.zeros(len(p)), np.zeros(len(q)), events["label"].mean()
-    step, shrink = 0.03, 0.1
-    for _ in range(2):
+    shrink = 0.1
+    for step in (0.03, 0.03 * 0.6):
         for u in range(len(p)):
             had = np.unique(items[users == u])
             for row in np.flatnonzero(users == u):
@@ -264,7 +264,7 @@ def test_regrouping_svdpp_changes_nothing(seed):
                 q[i] += step * (e * (p_old + z) - shrink * q_old)
                 y[had] += step * (e * q_old / np.sqrt(len(had)) - shrink * y[had])
     model = SVDPlusPlus(
-        3, epochs=2, step_size=step, regularization=shrink, order="by user", initial=initial, rng=_rng()
+        3, epochs=2, step_size=0.03, decay=0.6, regularization=0.1, order="by user", initial=initial, rng=_rng()
     ).fit(events)
     for learned, expected in ((model._user_factors, p), (model._item_factors, q), (model._implied, y)):
         np.testing.assert_allclose(learned, expected, rtol=1e-9, atol=1e-12)
@@ -327,7 +327,7 @@ def test_folding_in_is_ridge_regression_and_moves_nobody_else(side, per_rating):
     ridge = 0.7 * (6 if per_rating else 1)
     target = newcomer["label"] - events["label"].mean() - bias[other][rows]
     expected = np.linalg.solve(design.T @ design + ridge * np.eye(4), design.T @ target)
-    new = words[side].find_one(newcomer[side].iloc[0])
+    new = words[side].rows[newcomer[side].iloc[0]]
     np.testing.assert_allclose(np.append(bias[side][new], factors[side][new]), expected, rtol=1e-10)
 
 
@@ -488,13 +488,15 @@ def test_a_rating_given_twice_in_a_row_is_learned_twice():
     """The pass reads ahead to the next rating, which may be of the same pair: against the plain loop."""
     events = table_of([1] * 6, [7, 7, 8, 8, 8, 7], [5.0, 1.0, 3.0, 2.0, 5.0, 4.0])
     initial = np.full((1, 9), 0.2), np.linspace(-1, 1, 18).reshape(2, 9)
-    model = BiasedFactorization(9, epochs=1, step_size=0.1, order="arrival", initial=initial, rng=_rng()).fit(events)
+    settings = {"epochs": 3, "step_size": 0.1, "decay": 0.5, "order": "arrival"}
+    model = BiasedFactorization(9, **settings, initial=initial, rng=_rng()).fit(events)
     b_u, b_i, p, q = 0.0, np.zeros(2), initial[0][0].copy(), initial[1].copy()
-    for i, label in zip(pd.factorize(events["item"])[0], events["label"], strict=True):
-        e = label - (events["label"].mean() + b_u + b_i[i] + p @ q[i])
-        b_u += 0.1 * (e - 0.05 * b_u)
-        b_i[i] += 0.1 * (e - 0.05 * b_i[i])
-        p, q[i] = p + 0.1 * (e * q[i] - 0.05 * p), q[i] + 0.1 * (e * p - 0.05 * q[i])
+    for step in (0.1, 0.05, 0.025):
+        for i, label in zip(pd.factorize(events["item"])[0], events["label"], strict=True):
+            e = label - (events["label"].mean() + b_u + b_i[i] + p @ q[i])
+            b_u += step * (e - 0.05 * b_u)
+            b_i[i] += step * (e - 0.05 * b_i[i])
+            p, q[i] = p + step * (e * q[i] - 0.05 * p), q[i] + step * (e * p - 0.05 * q[i])
     np.testing.assert_allclose(model._user_factors[0], p, rtol=1e-12)
     np.testing.assert_allclose(model._item_factors, q, rtol=1e-12)
 

@@ -127,26 +127,25 @@ class Vocabulary:
     """
 
     def __init__(self) -> None:
-        self._row: dict = {}
+        #: The row of each id; looking up an id that is not in it gives it the next free row.
+        self.rows: dict = _Numbering()
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self.rows)
 
     def add(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; an id not met before gets the next free row."""
-        return self._translate(ids, self.add_one)
+        return self._translate(ids, self._add_one)
 
     def find(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; -1 for an id not met before."""
-        return self._translate(ids, self.find_one)
+        return self._translate(ids, self._find_one)
 
-    def add_one(self, name) -> int:
-        """The row of one id; an id not met before gets the next free row."""
-        return self._row.setdefault(name, len(self._row))
+    def _add_one(self, name) -> int:
+        return self.rows[name]
 
-    def find_one(self, name) -> int:
-        """The row of one id; -1 for an id not met before."""
-        return self._row.get(name, -1)
+    def _find_one(self, name) -> int:
+        return self.rows.get(name, -1)
 
     def _translate(self, ids, one) -> np.ndarray:
         values = ids if isinstance(ids, (np.ndarray, pd.Series, pd.Index)) else np.asarray(ids)
@@ -160,7 +159,13 @@ class Vocabulary:
     def ids(self) -> np.ndarray:
         """All ids, in order of arrival."""
         # Not np.array: its strings of one width lose a NUL at their end, and with it an id.
-        return pd.Index(list(self._row)).to_numpy()
+        return pd.Index(list(self.rows)).to_numpy()
+
+
+class _Numbering(dict):
+    def __missing__(self, name) -> int:
+        self[name] = row = len(self)
+        return row
 
 
 _SMALL = 32  # below, building a hash table costs more than it saves

@@ -188,12 +188,11 @@ class BiasedFactorization(RatingModel):
             self._refuse(user, item, label)
         if self._users is None:
             self._start()
-        assert self._users is not None
-        u, i = self._users.add_one(user), self._items.add_one(item)
-        if u >= len(self._user_bias) or i >= len(self._item_bias):
+        u, i = self._user_rows[user], self._item_rows[item]  # a newcomer is numbered by being looked up
+        if u >= self._user_room or i >= self._item_room:
             self._grow()
         self.examples_learned += 1
-        return kernels.meet_one(u, i, float(label), self._met, self.count_initial, *self._state)
+        return kernels.meet_one(u, i, label + 0.0, self._met, self.count_initial, *self._state)
 
     # --------------------------------------------------------------------------------------- inside
 
@@ -212,6 +211,10 @@ class BiasedFactorization(RatingModel):
         self._gather()
 
     def _gather(self) -> None:
+        # At hand for learn_one, to which the price of an attribute matters.
+        users, items = self._vocabularies()
+        self._user_rows, self._item_rows = users.rows, items.rows
+        self._user_room, self._item_room = len(self._user_bias), len(self._item_bias)
         self._state = self._user_bias, self._item_bias, self._user_factors, self._item_factors
 
     def _rates(self, shrunk: float = 1.0) -> np.ndarray:
