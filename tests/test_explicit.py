@@ -22,6 +22,7 @@ from recsys_course.models import (
     SVDPlusPlus,
 )
 from recsys_course.models import _rating_kernels as kernels
+from recsys_course.models.bayesian import draw_precision
 from recsys_course.replay import replay
 from recsys_course.strategies import Incremental, PeriodicRetrain
 
@@ -384,6 +385,45 @@ def test_factors_are_drawn_from_their_posterior():
     np.testing.assert_allclose(np.cov(np.transpose(drawn)), inverse, atol=0.03)
 
 
+def test_precisions_are_drawn_from_their_posterior():
+    """Gamma(1/2 + n/2, 1/2 + sum of squares / 2): its mean and its variance; and noise is found where it is known."""
+    values, rng = np.array([0.5, -2.0, 1.0]), np.random.default_rng(0)
+    drawn = [draw_precision(rng, values) for _ in range(20_000)]
+    shape, rate = 2.0, 0.5 + 5.25 / 2
+    assert np.mean(drawn) == pytest.approx(shape / rate, rel=0.02)
+    assert np.var(drawn) == pytest.approx(shape / rate**2, rel=0.05)
+    events = ratings(2000)
+    events["label"] = 3 + np.random.default_rng(1).normal(0, 0.25, 2000)
+    model = BayesianFactorization(2, sweeps=20, rng=_rng()).fit(events)
+    assert model.noise == pytest.approx(0.25, rel=0.1)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_vectors_and_residuals_are_those_of_the_parameters(seed):
+    """After sweeps, which change them bit by bit, and after newcomers, for whom they are made anew."""
+    events = ratings(90, seed=seed)
+    model = BayesianFactorization(2, sweeps=3, burn_in=1, update_sweeps=2, rng=_rng()).fit(events.head(40))
+    for way in ("fitted", "newcomers", "updated"):
+        if way == "newcomers":
+            model._take_in(events.iloc[40:80])
+        if way == "updated":
+            model.update(events.iloc[80:])
+        users, items, labels = model._past
+        a, c = model._sides[0].factors.T.copy(), model._sides[1].factors.T.copy()
+        for u in range(len(a)):
+            had = np.unique(items[users == u])
+            a[u] += model._sides[0].implied[:, had].sum(axis=1) / np.sqrt(len(had))
+        for i in range(len(c)):
+            raters = np.unique(users[items == i])
+            c[i] += model._sides[1].implied[:, raters].sum(axis=1) / np.sqrt(len(raters))
+        np.testing.assert_allclose(model._sides[0].vector.T, a, atol=1e-10)
+        np.testing.assert_allclose(model._sides[1].vector.T, c, atol=1e-10)
+        biases = model._sides[0].bias[users] + model._sides[1].bias[items]
+        scores = labels.mean() + biases + (a[users] * c[items]).sum(axis=1)
+        np.testing.assert_allclose(model._residual, labels - scores, atol=1e-10)
+
+
 def test_the_posterior_knows_how_much_it_knows():
     events = ratings(1200, users=30, items=25)
     model = BayesianFactorization(3, sweeps=60, burn_in=10, rng=_rng()).fit(events[events["user"] != 7])
@@ -406,6 +446,7 @@ def test_the_spread_is_that_of_the_draws_and_of_the_prior():
     events = ratings()
     model = BayesianFactorization(3, sweeps=8, burn_in=2, rng=_rng()).fit(events)
     user_bias, item_bias, p, q, prior, _ = model._kept
+    assert len(user_bias) == 8 - 2
     mean, spread = model.predict_with_spread(events)
     u, i = model._users.find(events["user"]), model._items.find(events["item"])
     draws = model._met[0] + user_bias[:, u] + item_bias[:, i] + np.einsum("srf,srf->sr", p[:, u], q[:, i])

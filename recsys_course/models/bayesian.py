@@ -194,7 +194,7 @@ class BayesianFactorization(RatingModel):
         n = len(self._residual)
         kept = []
         for sweep in range(sweeps):
-            self._noise = draws.gamma(_SHAPE + n / 2) / (_RATE + (self._residual**2).sum() / 2)
+            self._noise = draw_precision(draws, self._residual)
             for own in self._sides:
                 own.sample_biases(self._residual, self._noise, draws)
             for f in range(self.n_factors):
@@ -237,14 +237,14 @@ class _Side:
             self.vector[f] = self.factors[f] + self.scale * np.bincount(owner, implied[had_codes], minlength=n)
 
     def sample_biases(self, residual, noise, draws) -> None:
-        self.bias_precision = _gamma(draws, self.bias)
+        self.bias_precision = draw_precision(draws, self.bias)
         normals = draws.standard_normal(len(self.bias))
         kernels.sample_biases(self.codes, self.counts, residual, noise, self.bias_precision, self.bias, normals)
 
     def sample_factor(self, f, other, residual, noise, draws) -> None:
-        self.precision[f] = _gamma(draws, self.factors[f])
+        self.precision[f] = draw_precision(draws, self.factors[f])
         # At first all y are zero, and say nothing about how large they are.
-        self.implied_precision[f] = _gamma(draws, self.implied[f])
+        self.implied_precision[f] = draw_precision(draws, self.implied[f])
         kernels.sample_factor(
             self.codes,
             other.codes,
@@ -269,6 +269,6 @@ class _Side:
         return self.bias.copy(), np.ascontiguousarray(self.vector.T), prior
 
 
-def _gamma(draws: np.random.Generator, values: np.ndarray) -> float:
-    """A precision given the values that it rules."""
+def draw_precision(draws: np.random.Generator, values: np.ndarray) -> float:
+    """A precision given values that are normal about 0 with it: its gamma distribution, one draw."""
     return draws.gamma(_SHAPE + len(values) / 2) / (_RATE + (values**2).sum() / 2)
