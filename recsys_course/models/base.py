@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -135,25 +136,19 @@ class Vocabulary:
 
     def add(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; an id not met before gets the next free row."""
-        return self._translate(ids, self._add_one)
+        return self._translate(ids, lambda names: map(self.rows.__getitem__, names))
 
     def find(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; -1 for an id not met before."""
-        return self._translate(ids, self._find_one)
+        return self._translate(ids, lambda names: map(self.rows.get, names, repeat(-1)))
 
-    def _add_one(self, name) -> int:
-        return self.rows[name]
-
-    def _find_one(self, name) -> int:
-        return self.rows.get(name, -1)
-
-    def _translate(self, ids, one) -> np.ndarray:
+    def _translate(self, ids, look_up) -> np.ndarray:
         values = ids if isinstance(ids, (np.ndarray, pd.Series, pd.Index)) else np.asarray(ids)
         if len(values) <= _SMALL:
-            return np.fromiter((one(name) for name in values.tolist()), dtype=np.int64, count=len(values))
+            return np.fromiter(look_up(values.tolist()), dtype=np.int64, count=len(values))
         # Looking each name up costs more than learning from it: look up the distinct ones only.
         code, distinct = pd.factorize(values)
-        rows = np.fromiter((one(name) for name in distinct.tolist()), dtype=np.int64, count=len(distinct))
+        rows = np.fromiter(look_up(distinct.tolist()), dtype=np.int64, count=len(distinct))
         return rows[code]
 
     def ids(self) -> np.ndarray:
