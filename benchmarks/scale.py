@@ -6,9 +6,9 @@ in a column of its own. The claims:
 
 - the parameters take (n_factors + 1) * itemsize bytes for each user and each item, and what the process holds grows
   by no more than twice that from the first million to the fiftieth;
-- by median, the events per second over ten and over fifty million are within a factor of 1.5 of those of a first million:
-  that of a model that has learned nothing yet, and learns the same events in turn with the one that has, since a
-  machine may be busier at one time than at another.
+- by median, the events per second over ten and over fifty million are within a factor of 1.5 of those of a first
+  million: that of a model which has learned nothing yet, and learns the same events in turn with the one that has,
+  since a machine may be busier at one time than at another.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class BiasedFactorization(RatingModel):
     -----
     Koren, Bell and Volinsky, Computer 42(8), 2009, 10.1109/MC.2009.263, equations 4 and 5. In :meth:`fit` mu is the
     mean of all labels; in :meth:`update` it is a running mean that takes each label in before the gradient is formed.
-    Taught in chapter 06a.
+    Settings are read when the model starts to learn. Taught in chapter 06a.
 
     Examples
     --------
@@ -207,7 +207,11 @@ class BiasedFactorization(RatingModel):
         self._gather()
 
     def _grow(self) -> None:
+        have = len(self._user_factors), len(self._item_factors)
         super()._grow()
+        if self.initial is not None:
+            replace_first(self._user_factors, have[0], self.initial[0])
+            replace_first(self._item_factors, have[1], self.initial[1])
         self._gather()
 
     def _gather(self) -> None:
@@ -223,17 +227,10 @@ class BiasedFactorization(RatingModel):
         shrink = (self.user_bias_regularization, self.item_bias_regularization, self.regularization)
         return np.array(steps + shrink, self.dtype)
 
-    def _more(self, factors: np.ndarray, needed: int, draws: np.random.Generator) -> np.ndarray:
-        grown = super()._more(factors, needed, draws)
-        if self.initial is None:
-            return grown
-        return replace_first(grown, len(factors), self.initial[0 if draws is self._user_draws else 1])
 
-
-def replace_first(grown: np.ndarray, have: int, given: np.ndarray) -> np.ndarray:
+def replace_first(grown: np.ndarray, have: int, given: np.ndarray) -> None:
     """Rows from ``have`` on take what was given for them, as far as it was."""
     grown[have : len(given)] = given[have : len(grown)]
-    return grown
 
 
 def check_initial(initial, names: tuple[str, ...], n_factors: int):

@@ -30,7 +30,7 @@ import pandas as pd
 
 from recsys_course.models import _rating_kernels as kernels
 from recsys_course.models.biased import BiasedFactorization, check_initial, replace_first
-from recsys_course.models.ratings import RatingModel, finite, longer
+from recsys_course.models.ratings import finite, longer
 
 __all__ = ["SVDPlusPlus"]
 
@@ -123,12 +123,8 @@ item_bias_regularization, label_range, init_spread, dtype, rng
 
     def _start(self) -> None:
         self._implied = np.zeros((0, self.n_factors), self.dtype)
-        self._pairs = (
-            *(np.zeros(0, np.int64) for _ in range(2)),
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int64),
-            np.zeros(1, np.int64),
-        )
+        # What each user has had, as chains: item and next of each pair; head and count of each user; number of pairs.
+        self._pairs = tuple(np.zeros(size, np.int64) for size in (0, 0, 0, 0, 1))
         self._summed: np.ndarray | None = None
         super()._start()
         (self._implied_draws,) = self._draws.spawn(1)
@@ -137,13 +133,8 @@ item_bias_regularization, label_range, init_spread, dtype, rng
         super()._grow()
         have = len(self._implied)
         self._implied = self._more(self._implied, len(self._vocabularies()[1]), self._implied_draws)
-        if self.initial is not None and len(self._implied) > have:
+        if self.initial is not None:
             replace_first(self._implied, have, self.initial[2])
-
-    def _more(self, factors: np.ndarray, needed: int, draws: np.random.Generator) -> np.ndarray:
-        if draws is self._implied_draws:
-            return RatingModel._more(self, factors, needed, draws)
-        return super()._more(factors, needed, draws)
 
     def _make_room(self, n_events: int) -> None:
         """Room in the chains for the present users, and for a new pair with each event."""
