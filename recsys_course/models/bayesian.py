@@ -123,8 +123,8 @@ class BayesianFactorization(RatingModel):
         """Mean and standard deviation of each row's expected rating over the kept draws, shapes (n_rows,).
 
         The spread is about what the user would give on average; a single rating scatters about that with the standard
-        deviation :attr:`noise`. A user or an item that is not known has, in each draw, parameters from the prior as
-        that draw has it: its mean is that of everybody, its spread what people differ by.
+        deviation :attr:`noise`. A user or an item that is not known adds nothing to the mean, and to the spread the
+        variance of its prior: how much people, or items, differ.
         """
         users, items = self._find(events)
         low, high = (-np.inf, np.inf) if self.label_range is None else self.label_range
@@ -136,16 +136,15 @@ class BayesianFactorization(RatingModel):
         """The mean over the kept draws, not kept in range, shape (len(users), len(items)); -inf for an unknown item."""
         known_users, known_items = self._vocabularies()
         rows, columns = known_users.find(users), known_items.find(items)
-        out = np.full((len(rows), len(columns)), self._met[0])
-        met = np.ix_(rows >= 0, columns >= 0)
-        rows, columns = rows[rows >= 0], columns[columns >= 0]
         user_bias, item_bias, user_vectors, item_vectors = self._kept[:4]
-        out[met[0][:, 0]] += user_bias[:, rows].mean(axis=0)[:, None]
-        out[:, met[1][0]] += item_bias[:, columns].mean(axis=0)
-        out[met] += sum(u[rows] @ v[columns].T for u, v in zip(user_vectors, item_vectors, strict=True)) / len(
-            user_bias
-        )
-        out[:, ~np.isin(np.arange(out.shape[1]), met[1][0])] = -np.inf
+        out = np.full((len(rows), len(columns)), self._met[0])
+        met_users, met_items = rows >= 0, columns >= 0
+        rows, columns = rows[met_users], columns[met_items]
+        out[met_users] += user_bias[:, rows].mean(axis=0)[:, None]
+        out[:, met_items] += item_bias[:, columns].mean(axis=0)
+        for u, v in zip(user_vectors, item_vectors, strict=True):
+            out[np.ix_(met_users, met_items)] += u[rows] @ v[columns].T / len(user_vectors)
+        out[:, ~met_items] = -np.inf
         return out
 
     @property
@@ -172,7 +171,7 @@ class BayesianFactorization(RatingModel):
         raters = kernels.distinct_partners(*kernels.group_rows(items, n_items), users, n_users)
         self._met[0] = labels.mean()
         user_side, item_side = self._sides
-        # Newcomers' rows were drawn with everybody's; a side's implicit terms belong to the ids of the other side.
+        # A side's implicit terms belong to the ids of the other: the y_j of items move users, the w_v of users move items.
         user_side.admit(users, n_users, n_items, self._user_factors, had, raters)
         item_side.admit(items, n_items, n_users, self._item_factors, raters, had)
         self._residual = np.empty(len(labels))
