@@ -171,7 +171,7 @@ class BayesianFactorization(RatingModel):
         raters = kernels.distinct_partners(*kernels.group_rows(items, n_items), users, n_users)
         self._met[0] = labels.mean()
         user_side, item_side = self._sides
-        # A side's implicit terms belong to the ids of the other: the y_j of items move users, the w_v of users move items.
+        # A side's implicit terms belong to the other's ids: the y_j of items move users, the w_v of users move items.
         user_side.admit(users, n_users, n_items, self._user_factors, had, raters)
         item_side.admit(items, n_items, n_users, self._item_factors, raters, had)
         self._residual = np.empty(len(labels))
