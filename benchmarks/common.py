@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import importlib.metadata
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -28,6 +30,15 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
         run()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
+
+
+def peer(name: str) -> Any:
+    """A package to measure against that is no part of the environment, or None where nobody has installed it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        print(f"{name} is not installed: its rows, and the claims about it, are left out")
+        return None
 
 
 def machine(packages: tuple[str, ...]) -> dict:

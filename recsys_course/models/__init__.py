@@ -2,14 +2,21 @@
 
 from recsys_course.models.base import Model, NotFittedError, Ranker
 from recsys_course.models.baselines import PersonalFrequency, Popularity, RunningMeans
+from recsys_course.models.bayesian import BayesianFactorization
+from recsys_course.models.biased import BiasedFactorization
+from recsys_course.models.explicit_als import ExplicitALS
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
 from recsys_course.models.keras_network import KerasNetwork
 from recsys_course.models.network import NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
+from recsys_course.models.svdpp import SVDPlusPlus
 
 __all__ = [
     "SGD",
     "Adam",
+    "BayesianFactorization",
+    "BiasedFactorization",
+    "ExplicitALS",
     "ImplicitFactorization",
     "KerasNetwork",
     "MatrixFactorization",
@@ -20,4 +27,5 @@ __all__ = [
     "Popularity",
     "Ranker",
     "RunningMeans",
+    "SVDPlusPlus",
 ]

@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -127,38 +128,39 @@ class Vocabulary:
     """
 
     def __init__(self) -> None:
-        self._row: dict = {}
+        #: The row of each id; looking up an id that is not in it gives it the next free row.
+        self.rows: dict = _Numbering()
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self.rows)
 
     def add(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; an id not met before gets the next free row."""
-        return self._translate(ids, self._add_one)
+        return self._translate(ids, lambda names: map(self.rows.__getitem__, names))
 
     def find(self, ids) -> np.ndarray:
         """The row of each id, shape (n,), int64; -1 for an id not met before."""
-        return self._translate(ids, self._find_one)
+        return self._translate(ids, lambda names: map(self.rows.get, names, repeat(-1)))
 
-    def _add_one(self, name) -> int:
-        return self._row.setdefault(name, len(self._row))
-
-    def _find_one(self, name) -> int:
-        return self._row.get(name, -1)
-
-    def _translate(self, ids, one) -> np.ndarray:
+    def _translate(self, ids, look_up) -> np.ndarray:
         values = ids if isinstance(ids, (np.ndarray, pd.Series, pd.Index)) else np.asarray(ids)
         if len(values) <= _SMALL:
-            return np.fromiter((one(name) for name in values.tolist()), dtype=np.int64, count=len(values))
+            return np.fromiter(look_up(values.tolist()), dtype=np.int64, count=len(values))
         # Looking each name up costs more than learning from it: look up the distinct ones only.
         code, distinct = pd.factorize(values)
-        rows = np.fromiter((one(name) for name in distinct.tolist()), dtype=np.int64, count=len(distinct))
+        rows = np.fromiter(look_up(distinct.tolist()), dtype=np.int64, count=len(distinct))
         return rows[code]
 
     def ids(self) -> np.ndarray:
         """All ids, in order of arrival."""
         # Not np.array: its strings of one width lose a NUL at their end, and with it an id.
-        return pd.Index(list(self._row)).to_numpy()
+        return pd.Index(list(self.rows)).to_numpy()
+
+
+class _Numbering(dict):
+    def __missing__(self, name) -> int:
+        self[name] = row = len(self)
+        return row
 
 
 _SMALL = 32  # below, building a hash table costs more than it saves
