@@ -44,35 +44,41 @@ def _admit(u, i, known, log, table):
     table[_slot(table, key)] = key
 
 
-@numba.njit(cache=True, fastmath=_LANES)
-def learn(order, users, items, new, draws, popular, known, log, table, user_rows, item_rows, item_bias, rates):
-    """One step for each event: its item should stand above one that its user has not taken.
+@numba.njit(cache=True)
+def draw_rivals(order, users, items, new, draws, popular, known, log, table, out):
+    """For each event an item that its user has not taken, among the items known by then, or with ``popular`` the events.
 
-    The rival is drawn among the items known by then, or with ``popular`` among the events; draws that hit what the
-    user has taken are passed over, and with all of them the event.
+    Draws that hit what the user has taken are passed over; if all do, the rival is -1. No parameter is looked at, so
+    this is a pass of its own: its many look-ups, far apart in memory, then wait for each other and for nothing else.
     """
-    step_size, shrink = rates[0], rates[1]
-    keep = rates.dtype.type(1) - step_size * shrink
-    k = user_rows.shape[1]
     for at in range(len(order)):
-        u, i = users[order[at]], items[order[at]]
+        u = users[order[at]]
         if new:
-            _admit(u, i, known, log, table)
-        j = -1
+            _admit(u, items[order[at]], known, log, table)
+        out[at] = -1
         for d in range(draws.shape[1]):
             rival = log[int(draws[at, d] * known[1])] if popular else int(draws[at, d] * known[0])
             if table[_slot(table, (u << 32) | rival)] == -1:
-                j = rival
+                out[at] = rival
                 break
+
+
+@numba.njit(cache=True, fastmath=_LANES)
+def learn(order, users, items, rivals, user_rows, item_rows, item_bias, rates):
+    """One step for each event: its item should stand above its rival."""
+    step_size, shrink = rates[0], rates[1]
+    one = rates.dtype.type(1)
+    keep = one - step_size * shrink
+    for at in range(len(order)):
+        u, i, j = users[order[at]], items[order[at]], rivals[at]
         if j < 0:
             continue
         p, q, r = user_rows[u], item_rows[i], item_rows[j]
-        ahead = p[0] * 0
-        for f in range(k):
+        ahead = item_bias[i] - item_bias[j]
+        for f in range(len(p)):
             ahead += p[f] * (q[f] - r[f])
-        ahead += item_bias[i] - item_bias[j]
-        push = step_size / (rates.dtype.type(1) + np.exp(ahead))
-        for f in range(k):
+        push = step_size / (one + np.exp(ahead))
+        for f in range(len(p)):
             old, above, below = p[f], q[f], r[f]
             p[f] = keep * old + push * (above - below)
             q[f] = keep * above + push * old

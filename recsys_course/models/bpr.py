@@ -182,7 +182,7 @@ class BPR(Ranker):
         if needed > len(self._log):
             self._log = _longer(self._log, max(needed, 2 * len(self._log)))
         if 2 * needed > len(self._table):  # at most half full: then a look-up takes one or two steps
-            table = np.full(1 << int(4 * needed - 1).bit_length(), -1, np.int64)
+            table = np.full(1 << int(2 * needed - 1).bit_length(), -1, np.int64)
             kernels.refill(self._table, table)
             self._table = table
         return users, items
@@ -196,21 +196,12 @@ class BPR(Ranker):
         return np.concatenate([rows, new.astype(self.dtype)])
 
     def _learn(self, order: np.ndarray, users: np.ndarray, items: np.ndarray, *, new: bool) -> None:
-        kernels.learn(
-            order,
-            users,
-            items,
-            new,
-            self._draw_rng.random((len(order), self.tries)),
-            self.negatives == "popular",
-            self._known,
-            self._log,
-            self._table,
-            self._user_rows,
-            self._item_rows,
-            self._item_bias,
-            np.array([self.step_size, self.regularization], self.dtype),
-        )
+        draws = self._draw_rng.random((len(order), self.tries))
+        rivals = np.empty(len(order), np.int64)
+        popular = self.negatives == "popular"
+        kernels.draw_rivals(order, users, items, new, draws, popular, self._known, self._log, self._table, rivals)
+        rates = np.array([self.step_size, self.regularization], self.dtype)
+        kernels.learn(order, users, items, rivals, self._user_rows, self._item_rows, self._item_bias, rates)
         self.examples_learned += len(order)
         if not np.isfinite(self._item_bias).all():
             raise FloatingPointError(f"learning diverged with step_size={self.step_size}: use a smaller one")

@@ -149,7 +149,7 @@ class EASE(_ItemToItem):
         factor, _ = lapack.dpotrf(together.T, overwrite_a=True)
         inverse, _ = lapack.dpotri(factor, overwrite_c=True)
         inverse = np.triu(inverse) + np.triu(inverse, 1).T
-        weights = inverse / -np.diag(inverse)
+        weights = 0.0 - inverse / np.diag(inverse)  # from nothing, so that no zero is a negative one
         np.fill_diagonal(weights, 0.0)
         return weights
 
