@@ -2,14 +2,20 @@
 
 from recsys_course.models.base import Model, NotFittedError, Ranker
 from recsys_course.models.baselines import PersonalFrequency, Popularity, RunningMeans
+from recsys_course.models.bpr import BPR
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
+from recsys_course.models.implicit_als import WeightedALS
+from recsys_course.models.item_to_item import EASE, ItemNeighbours
 from recsys_course.models.network import NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
 
 __all__ = [
+    "BPR",
+    "EASE",
     "SGD",
     "Adam",
     "ImplicitFactorization",
+    "ItemNeighbours",
     "MatrixFactorization",
     "Model",
     "NeuralNetwork",
@@ -18,4 +24,5 @@ __all__ = [
     "Popularity",
     "Ranker",
     "RunningMeans",
+    "WeightedALS",
 ]

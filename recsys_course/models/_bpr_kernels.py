@@ -46,7 +46,7 @@ def _admit(u, i, known, log, table):
 
 @numba.njit(cache=True)
 def draw_rivals(order, users, items, new, draws, popular, known, log, table, out):
-    """For each event an item that its user has not taken, among the items known by then, or with ``popular`` the events.
+    """For each event an item that its user has not taken: of the items known by then or, with ``popular``, the events.
 
     Draws that hit what the user has taken are passed over; if all do, the rival is -1. No parameter is looked at, so
     this is a pass of its own: its many look-ups, far apart in memory, then wait for each other and for nothing else.

@@ -64,10 +64,10 @@ class BPR(Ranker):
     Notes
     -----
     Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv:1205.2618, with an item bias. One step needs the
-    result of the one before, so the pass runs on one thread: the peers that use several let them overwrite each other,
-    and their result differs from run to run. Ids are numbered, and their factors drawn, in order of arrival, so it makes
-    no difference whether events are learned one at a time or all at once. A user who is not known is scored by
-    b_i; an item that is not known stands last. ``examples_learned`` counts events, not negatives.
+    result of the one before, so the pass runs on one thread: peers that use several let them overwrite each other, and
+    their result differs from run to run. Ids are numbered, and their factors drawn, in order of arrival: it makes no
+    difference whether events are learned one at a time or all at once. A user who is not known is scored by b_i; an
+    item that is not known stands last. ``examples_learned`` counts events, not negatives.
     Taught in chapter 06b.
 
     Examples

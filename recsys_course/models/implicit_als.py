@@ -153,7 +153,7 @@ class WeightedALS(Ranker):
     Examples
     --------
     >>> taken = pd.DataFrame(
-    ...     {"user": [1, 1, 2, 2, 3], "item": ["tea", "milk", "tea", "milk", "jam"], "label": 1.0, "timestamp": range(5)}
+    ...     {"user": [1, 1, 2, 2, 3], "item": ["tea", "milk", "tea", "milk", "jam"], "label": 1.0, "timestamp": 0}
     ... )
     >>> model = WeightedALS(2, regularization=0.1, alpha=10.0, rng=np.random.default_rng(0)).fit(taken)
     >>> newcomer = pd.DataFrame({"user": [4], "item": ["tea"], "label": [1.0], "timestamp": [9]})

@@ -1,9 +1,9 @@
 """Two linear models from what items have in common: a user's score of an item is a sum over the items taken.
 
-Let X be the table of who took what, users by items, of zeros and ones. Both models keep one matrix W, items by items, and
-score a user's row x by x W. The neighbours' W is written down from counts: how often two items were taken by the same
-user, divided by how often each was. EASE's W is the best of all matrices with zeros on the diagonal, and is computed
-in closed form. The cost is that of a matrix of all pairs of items: a catalogue of some thousands, not of millions.
+Let X be the table of who took what, users by items, of zeros and ones. Both models keep one matrix W, items by items,
+and score a user's row x by x W. The neighbours' W is written down from counts: how often two items were taken by the
+same user, divided by how often each was. EASE's W is the best of all matrices with zeros on the diagonal, and is
+computed in closed form. The cost is that of a matrix of all pairs of items: a catalogue of some thousands, not of millions.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ class EASE(_ItemToItem):
 
     Notes
     -----
-    Steck, WWW 2019, 10.1145/3308558.3313710. How often a pair happened is not used. A fit and an update cost O(n_items^3)
-    and 16 n_items^2 bytes, whatever the number of new events. A stranger is scored as the average user; an item that
-    is not known stands last. Taught in chapter 06b.
+    Steck, WWW 2019, 10.1145/3308558.3313710. How often a pair happened is not used. A fit and an update cost
+    O(n_items^3) and some times 8 n_items^2 bytes, whatever the number of new events. A stranger is scored as the average
+    user; an item that is not known stands last. Taught in chapter 06b.
 
     Examples
     --------
     >>> taken = pd.DataFrame(
-    ...     {"user": [1, 1, 2, 2, 3], "item": ["tea", "milk", "tea", "milk", "jam"], "label": 1.0, "timestamp": range(5)}
+    ...     {"user": [1, 1, 2, 2, 3], "item": ["tea", "milk", "tea", "milk", "jam"], "label": 1.0, "timestamp": 0}
     ... )
     >>> model = EASE(regularization=1.0).fit(taken)
     >>> model.weights.round(3)  # tea and milk: 2 / (2 + lambda)
@@ -157,8 +157,8 @@ class EASE(_ItemToItem):
 class ItemNeighbours(_ItemToItem):
     """Orders items by the sum of their likenesses to the items that the user has taken.
 
-    The likeness of i and j is c_ij / (n_i n_j)^alpha, where c_ij users took both, n_i took i and n_j took j: the cosine of
-    the two columns of X with alpha = 1/2. The larger alpha, the less popular the answer.
+    The likeness of i and j is c_ij / (n_i n_j)^alpha, where c_ij users took both, n_i took i and n_j took j: with alpha
+    = 1/2 the cosine of the two columns of X. The larger alpha, the less popular the answer.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ class ItemNeighbours(_ItemToItem):
 
     Notes
     -----
-    Deshpande and Karypis, ACM TOIS 22(1), 2004, 10.1145/963770.963776. A stranger is scored as the average user; an item
-    that is not known stands last. Taught in chapter 05a, and in 06b.
+    Deshpande and Karypis, ACM TOIS 22(1), 2004, 10.1145/963770.963776. A stranger is scored as the average user; an
+    item that is not known stands last. Taught in chapter 06b; 05a writes it by hand.
 
     Examples
     --------
