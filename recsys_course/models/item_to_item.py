@@ -3,7 +3,8 @@
 Let X be the table of who took what, users by items, of zeros and ones. Both models keep one matrix W, items by items,
 and score a user's row x by x W. The neighbours' W is written down from counts: how often two items were taken by the
 same user, divided by how often each was. EASE's W is the best of all matrices with zeros on the diagonal, and is
-computed in closed form. The cost is that of a matrix of all pairs of items: a catalogue of some thousands, not of millions.
+computed in closed form. The cost is that of a matrix of all pairs of items: it serves a catalogue of some thousands,
+not of millions.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ class EASE(_ItemToItem):
     Notes
     -----
     Steck, WWW 2019, 10.1145/3308558.3313710. How often a pair happened is not used. A fit and an update cost
-    O(n_items^3) and some times 8 n_items^2 bytes, whatever the number of new events. A stranger is scored as the average
-    user; an item that is not known stands last. Taught in chapter 06b.
+    O(n_items^3) and some times 8 n_items^2 bytes, whatever the number of new events. A stranger is scored as the
+    average user; an item that is not known stands last. Taught in chapter 06b.
 
     Examples
     --------
