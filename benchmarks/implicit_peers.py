@@ -224,8 +224,8 @@ def compare(name: str, events: pd.DataFrame) -> tuple[list[tuple], dict[str, boo
         for u, p in zip(other, mine, strict=True)
     )
     interval = user_interval(gain, gain.index, rng=np.random.default_rng(0))
-    found = {"ALS from one start, apart": apart, "uniform minus popular": [round(v, 4) for v in interval]}
-    return rows, claims, found
+    more = {"ALS from one start, apart": apart, "uniform minus popular": [round(v, 4) for v in interval]}
+    return rows, claims, more
 
 
 def main() -> None:

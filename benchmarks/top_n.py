@@ -130,8 +130,8 @@ def main() -> None:
         ),
         "a rating model orders worse than popularity": ahead["rating model"].high < 0,
     }
-    settings = {"splits": SPLITS, "held out": 0.25, "threads": THREADS}
-    finish("top_n", table, claims, settings, ("numpy", "numba", "scipy", "pandas"))
+    described = {"splits": SPLITS, "held out": 0.25, "threads": THREADS}
+    finish("top_n", table, claims, described, ("numpy", "numba", "scipy", "pandas"))
 
 
 if __name__ == "__main__":

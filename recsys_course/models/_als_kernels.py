@@ -64,6 +64,45 @@ def _dot(p, q):
     return total
 
 
+@numba.njit(cache=True, nogil=True, fastmath=_LANES, inline="always")
+def _add_pairs(first, last, columns, weights, other, x, add_right, out):
+    """out += sum_j (r_j + s w_j (y_j . x)) y_j over the pairs first .. last - 1, four at a time.
+
+    With ``add_right`` r_j = 1 + w_j and s = -1, what the pairs add to a residual, else r_j = 0 and s = 1, what they add
+    to the product of the row's matrix and x. Four at a time, so that x and ``out`` are read a quarter as often: reading
+    is what takes the time.
+    """
+    k = len(x)
+    nothing = weights.dtype.type(0)
+    one = weights.dtype.type(1)
+    right = one if add_right else nothing
+    sign = -one if add_right else one
+    entry = first
+    while entry + 4 <= last:
+        ya, yb = other[columns[entry]], other[columns[entry + 1]]
+        yc, yd = other[columns[entry + 2]], other[columns[entry + 3]]
+        a, b, c, d = nothing, nothing, nothing, nothing
+        for f in range(k):
+            a += ya[f] * x[f]
+            b += yb[f] * x[f]
+            c += yc[f] * x[f]
+            d += yd[f] * x[f]
+        wa, wb, wc, wd = weights[entry], weights[entry + 1], weights[entry + 2], weights[entry + 3]
+        a = right * (one + wa) + sign * wa * a
+        b = right * (one + wb) + sign * wb * b
+        c = right * (one + wc) + sign * wc * c
+        d = right * (one + wd) + sign * wd * d
+        for f in range(k):
+            out[f] += a * ya[f] + b * yb[f] + c * yc[f] + d * yd[f]
+        entry += 4
+    while entry < last:
+        ya, wa = other[columns[entry]], weights[entry]
+        a = right * (one + wa) + sign * wa * _dot(ya, x)
+        for f in range(k):
+            out[f] += a * ya[f]
+        entry += 1
+
+
 @numba.njit(cache=True, nogil=True, fastmath=_LANES)
 def conjugate_gradient(first, last, starts, columns, weights, ridged, rows, other, steps):
     """A few steps of conjugate gradients for the rows first .. last - 1, each from where it stands.
@@ -73,30 +112,20 @@ def conjugate_gradient(first, last, starts, columns, weights, ridged, rows, othe
     """
     k = rows.shape[1]
     residual, direction, product = np.empty_like(rows[0]), np.empty_like(rows[0]), np.empty_like(rows[0])
-    one = weights.dtype.type(1)
     nothing = weights.dtype.type(1e-20)
     for row in range(first, last):
         x = rows[row]
         _times(ridged, x, product)
         for f in range(k):
             residual[f] = -product[f]
-        for entry in range(starts[row], starts[row + 1]):
-            y = other[columns[entry]]
-            w = weights[entry]
-            short = one + w - w * _dot(y, x)
-            for f in range(k):
-                residual[f] += short * y[f]
+        _add_pairs(starts[row], starts[row + 1], columns, weights, other, x, True, residual)
         direction[:] = residual
         size = _dot(residual, residual)
         for _ in range(steps):
             if not size > nothing:
                 break
             _times(ridged, direction, product)
-            for entry in range(starts[row], starts[row + 1]):
-                y = other[columns[entry]]
-                along = weights[entry] * _dot(y, direction)
-                for f in range(k):
-                    product[f] += along * y[f]
+            _add_pairs(starts[row], starts[row + 1], columns, weights, other, direction, False, product)
             step = size / _dot(direction, product)
             for f in range(k):
                 x[f] += step * direction[f]

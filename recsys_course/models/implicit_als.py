@@ -17,6 +17,7 @@ millions of zeros cost nothing. Then the users are held, and so on in turn.
 from __future__ import annotations
 
 import copy
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -102,10 +103,15 @@ def _in_threads(threads: int, work: np.ndarray, run) -> None:
     if threads == 1:
         run(0, len(work))
         return
-    shares = np.linspace(0, work[-1], 8 * threads + 1)[1:-1]  # more than threads: who is done early takes another
+    shares = np.linspace(0, work[-1], 4 * threads + 1)[1:-1]  # more than threads: who is done early takes another
     cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [len(work)]]))
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, cuts[:-1].tolist(), cuts[1:].tolist()))
+    list(_pool(threads).map(run, cuts[:-1].tolist(), cuts[1:].tolist()))
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work: starting them anew for each half-sweep would take longer than a small one does."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="als")
 
 
 class WeightedALS(Ranker):
