@@ -7,8 +7,8 @@ user did not have in the rest. Settings are chosen with our models, inside the t
 - **ALS.** `implicit` takes a table of confidences: it is given 1 + alpha n, so that both minimise the same objective.
   From the same starting factors both must end at the same factors; and from five starts of its own each.
 - **BPR.** `implicit` draws the other item among the events, hence by popularity, and passes over draws that the user
-  has taken; our "popular" is that, and "uniform" is what it does not offer. Five starts each; it runs on two threads
-  that overwrite each other, and differs from run to run.
+  has taken; our "popular" is that, and "uniform" is what it does not offer. Both start from factors of the same size,
+  which matters. Five starts each; it runs on two threads that overwrite each other, and differs from run to run.
 - **Defaults.** What `implicit` gives to someone who sets nothing: counts as they are, ALS() and BPR().
 
 Seconds are those of a fit on two threads (ours of BPR: one), side by side, the median of five in turn; ours number the
@@ -57,7 +57,8 @@ STARTS, REPEATS, THREADS = 5, 5, 2
 FACTORS, SWEEPS, EPOCHS = 64, 15, 60
 ALS_GRID = [(a, r) for a, r in itertools.product([0.5, 1.0, 2.0, 4.0, 8.0], [5.0, 10.0, 20.0, 40.0])]
 BPR_GRID = list(itertools.product([0.02, 0.05, 0.1], [0.003, 0.01, 0.03]))
-TRIES = 1  # as implicit has it
+# As implicit has it: one draw, and initial factors uniform between -1/2 and 1/2, divided by their number.
+TRIES, SPREAD = 1, (1 / 12 / FACTORS) ** 0.5
 TOLERANCE = 0.002
 SAME = 1e-4
 
@@ -120,7 +121,14 @@ def our_bpr(setting: tuple[float, float], negatives: str, seed: int = 0) -> BPR:
     step_size, ridge = setting
     rng = np.random.default_rng(seed)
     return BPR(
-        FACTORS, step_size=step_size, regularization=ridge, epochs=EPOCHS, negatives=negatives, tries=TRIES, rng=rng
+        FACTORS,
+        step_size=step_size,
+        regularization=ridge,
+        epochs=EPOCHS,
+        negatives=negatives,
+        tries=TRIES,
+        init_spread=SPREAD,
+        rng=rng,
     )
 
 
