@@ -62,7 +62,9 @@ def als(setting):
 
 def bpr(setting):
     factors, step_size, ridge, epochs = setting
-    return BPR(factors, step_size=step_size, regularization=ridge, epochs=epochs, rng=np.random.default_rng(0))
+    return BPR(
+        factors, step_size=step_size, regularization=ridge, epochs=epochs, threads=THREADS, rng=np.random.default_rng(0)
+    )
 
 
 def taken(ratings: pd.DataFrame) -> pd.DataFrame:

@@ -226,6 +226,12 @@ def test_threads_change_no_bit():
             for model in [WeightedALS(17, cg_steps=steps, threads=threads, rng=np.random.default_rng(0)).fit(events)]
         }
         assert len(found) == 1
+    for negatives in ("uniform", "popular"):
+        a, b = (BPR(7, negatives=negatives, threads=t, rng=np.random.default_rng(0)).fit(events) for t in (1, 2))
+        np.testing.assert_array_equal(outputs(a, events), outputs(b, events))
+        a.update(events.tail(5))
+        b.update(events.tail(5))
+        np.testing.assert_array_equal(outputs(a, events), outputs(b, events))
 
 
 # -------------------------------------------------------------------------------------------------- BPR
@@ -456,6 +462,12 @@ def test_bad_events_are_refused_and_leave_the_model_alone(name):
         with pytest.raises(EventsError, match="'item' is missing"):
             call(events.drop(columns="item"))
     assert pickle.dumps(model) == before
+    fresh = models()[name]
+    for call in (fresh.update, fresh.fit):
+        with pytest.raises(EventsError, match="labels of 1"):
+            call(events.assign(label=3.0))
+    with pytest.raises(NotFittedError):
+        fresh.predict(events)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -503,6 +515,7 @@ def test_strangers_newcomers_and_predictions(name):
         (lambda: BPR(0, rng=None), "n_factors"),
         (lambda: BPR(epochs=0, rng=None), "epochs"),
         (lambda: BPR(tries=0, rng=None), "tries"),
+        (lambda: BPR(threads=0, rng=None), "threads"),
         (lambda: BPR(step_size=np.inf, rng=None), "step_size"),
         (lambda: BPR(negatives="hard", rng=None), "negatives"),
         (lambda: BPR(dtype=np.float16, rng=None), "dtype"),

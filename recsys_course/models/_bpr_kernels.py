@@ -44,7 +44,7 @@ def _admit(u, i, known, log, table):
     table[_slot(table, key)] = key
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def draw_rivals(order, users, items, new, draws, popular, known, log, table, out):
     """For each event an item that its user has not taken: of the items known by then or, with ``popular``, the events.
 
@@ -63,7 +63,7 @@ def draw_rivals(order, users, items, new, draws, popular, known, log, table, out
                 break
 
 
-@numba.njit(cache=True, fastmath=_LANES)
+@numba.njit(cache=True, nogil=True, fastmath=_LANES)
 def learn(order, users, items, rivals, user_rows, item_rows, item_bias, rates):
     """One step for each event: its item should stand above its rival."""
     step_size, shrink = rates[0], rates[1]

@@ -12,7 +12,9 @@ list is judged: the chapter measures both.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,9 @@ class BPR(Ranker):
         Standard deviation of the initial factors, divided by the root of their number.
     shuffle : bool
         Whether :meth:`fit` draws a new order for each pass; :meth:`update` keeps the order of the rows.
+    threads : int
+        With two or more, :meth:`fit` draws the order and the negatives of the next pass while this one runs. The result
+        is the same, to the last bit.
     dtype : numpy dtype
         float32 or float64.
     rng : numpy.random.Generator
@@ -64,7 +69,7 @@ class BPR(Ranker):
     Notes
     -----
     Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv:1205.2618, with an item bias. One step needs the
-    result of the one before, so the pass runs on one thread: peers that use several let them overwrite each other, and
+    result of the one before, so the steps run on one thread: peers that use several let them overwrite each other, and
     their result differs from run to run. Ids are numbered, and their factors drawn, in order of arrival: it makes no
     difference whether events are learned one at a time or all at once. A user who is not known is scored by b_i; an
     item that is not known stands last. ``examples_learned`` counts events, not negatives.
@@ -89,10 +94,11 @@ class BPR(Ranker):
         tries: int = 1,
         init_spread: float = 0.1,
         shuffle: bool = True,
+        threads: int = 1,
         dtype: Any = np.float32,
         rng: np.random.Generator,
     ) -> None:
-        for name, count in (("n_factors", n_factors), ("epochs", epochs), ("tries", tries)):
+        for name, count in (("n_factors", n_factors), ("epochs", epochs), ("tries", tries), ("threads", threads)):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, not {count}")
         for name, value in (("step_size", step_size), ("regularization", regularization), ("init_spread", init_spread)):
@@ -110,6 +116,7 @@ class BPR(Ranker):
         self.tries = tries
         self.init_spread = init_spread
         self.shuffle = shuffle
+        self.threads = threads
         self.dtype = np.dtype(dtype)
         self.rng = rng
         self.examples_learned = 0
@@ -120,18 +127,28 @@ class BPR(Ranker):
         self._start()
         users, items = self._add(events)
         kernels.admit(users, items, self._known, self._log, self._table)
-        rows = np.arange(len(events))
-        for _ in range(self.epochs):
-            if self.shuffle:
-                rows = self._order_rng.permutation(len(events))
-            self._learn(rows, users, items, new=False)
+
+        def prepare():
+            rows = self._order_rng.permutation(len(events)) if self.shuffle else np.arange(len(events))
+            return rows, self._rivals(rows, users, items, new=False)
+
+        # What a pass needs to know depends on no parameter: another thread can draw it while the one before runs.
+        with ThreadPoolExecutor(1) if self.threads > 1 else contextlib.nullcontext() as other:
+            ahead = None
+            for epoch in range(self.epochs):
+                rows, rivals = prepare() if ahead is None else ahead.result()
+                if other is not None and epoch + 1 < self.epochs:
+                    ahead = other.submit(prepare)
+                self._learn(rows, users, items, rivals)
         return self
 
     def update(self, events: pd.DataFrame) -> BPR:
         check_taken(events)
         if not self._fitted:
             self._start()
-        self._learn(np.arange(len(events)), *self._add(events), new=True)
+        users, items = self._add(events)
+        rows = np.arange(len(events))
+        self._learn(rows, users, items, self._rivals(rows, users, items, new=True))
         return self
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
@@ -195,11 +212,14 @@ class BPR(Ranker):
         new = rng.normal(0.0, self.init_spread / np.sqrt(self.n_factors), (room - have, self.n_factors))
         return np.concatenate([rows, new.astype(self.dtype)])
 
-    def _learn(self, order: np.ndarray, users: np.ndarray, items: np.ndarray, *, new: bool) -> None:
+    def _rivals(self, order: np.ndarray, users: np.ndarray, items: np.ndarray, *, new: bool) -> np.ndarray:
         draws = self._draw_rng.random((len(order), self.tries))
         rivals = np.empty(len(order), np.int64)
         popular = self.negatives == "popular"
         kernels.draw_rivals(order, users, items, new, draws, popular, self._known, self._log, self._table, rivals)
+        return rivals
+
+    def _learn(self, order: np.ndarray, users: np.ndarray, items: np.ndarray, rivals: np.ndarray) -> None:
         rates = np.array([self.step_size, self.regularization], self.dtype)
         kernels.learn(order, users, items, rivals, self._user_rows, self._item_rows, self._item_bias, rates)
         self.examples_learned += len(order)
