@@ -11,8 +11,8 @@ user did not have in the rest. Settings are chosen with our models, inside the t
   which matters. Five starts each; it runs on two threads that overwrite each other, and differs from run to run.
 - **Defaults.** What `implicit` gives to someone who sets nothing: counts as they are, ALS() and BPR().
 
-Seconds are those of a fit on two threads (our BPR's second only draws ahead), side by side, the median of five in turn; ours number the
-ids of a table of events, theirs get a sparse matrix ready made. The claims, for each set:
+Seconds are those of a fit on two threads (our BPR's second only draws ahead), side by side, the median of five in
+turn; ours number the ids of a table of events, theirs get a sparse matrix ready made. The claims, for each set:
 
 - at the same settings our nDCG is within 0.002 of theirs or better, for ALS and for BPR (mean of five starts);
 - from one start the two ALS agree;
