@@ -4,20 +4,26 @@ from recsys_course.models.base import Model, NotFittedError, Ranker
 from recsys_course.models.baselines import PersonalFrequency, Popularity, RunningMeans
 from recsys_course.models.bayesian import BayesianFactorization
 from recsys_course.models.biased import BiasedFactorization
+from recsys_course.models.bpr import BPR
 from recsys_course.models.explicit_als import ExplicitALS
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
+from recsys_course.models.implicit_als import WeightedALS
+from recsys_course.models.item_to_item import EASE, ItemNeighbours
 from recsys_course.models.keras_network import KerasNetwork
 from recsys_course.models.network import NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
 from recsys_course.models.svdpp import SVDPlusPlus
 
 __all__ = [
+    "BPR",
+    "EASE",
     "SGD",
     "Adam",
     "BayesianFactorization",
     "BiasedFactorization",
     "ExplicitALS",
     "ImplicitFactorization",
+    "ItemNeighbours",
     "KerasNetwork",
     "MatrixFactorization",
     "Model",
@@ -28,4 +34,5 @@ __all__ = [
     "Ranker",
     "RunningMeans",
     "SVDPlusPlus",
+    "WeightedALS",
 ]
