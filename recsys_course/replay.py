@@ -168,10 +168,11 @@ def replay(
     block = 0
     while block < len(plan):
         if block > 0:
+            arrived = history.between(plan.known[block - 1], plan.known[block])
             if plan.retrain[block]:
-                strategy.retrain(history.until(plan.known[block]))
-            elif plan.known[block] > plan.known[block - 1]:
-                strategy.update(history.between(plan.known[block - 1], plan.known[block]))
+                strategy.retrain(history.until(plan.known[block]), arrived)
+            elif len(arrived):
+                strategy.update(arrived)
         stop = _next_retrain(plan, block) if fused else block + 1
         out = strategy.run(events, plan, block, stop, contest) if fused else None
         if out is None:

@@ -4,8 +4,11 @@ A strategy owns a model and lives through a stream: it is given the past to begi
 events, and is then given the labels that have arrived. What it does with them is what sets strategies apart:
 
 - :class:`Frozen` does nothing; the model of the first day serves for ever.
-- :class:`Incremental` updates the model on the new events alone.
-- :class:`PeriodicRetrain` keeps the history and fits a fresh model on all of it from time to time.
+- :class:`Incremental` updates the model on the new events alone, once or several times, with or without old ones.
+- :class:`PeriodicRetrain` keeps the history and fits a fresh model on all of it, or on a window, from time to time.
+- :class:`Hybrid` does both: a fresh model from time to time, and updates in between.
+
+Two more ways, the ensemble and the fusion, put together what others have predicted: :mod:`recsys_course.blending`.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.candidates import Candidates
+from recsys_course.lessons import Lessons
 from recsys_course.models.base import Model
 from recsys_course.plan import Plan, every
 
-__all__ = ["Frozen", "Incremental", "PeriodicRetrain", "Strategy"]
+__all__ = ["Frozen", "Hybrid", "Incremental", "PeriodicRetrain", "Strategy"]
 
 
 class Strategy:
@@ -43,6 +47,8 @@ class Strategy:
         self.recipe = model
         self.model: Model = model
         self._examples_before = 0
+        self._block_by_block = False
+        self._lessons = Lessons()
 
     def start(self, history: pd.DataFrame) -> None:
         """Fit the first model on what is known when the stream begins."""
@@ -60,8 +66,11 @@ class Strategy:
     def update(self, arrived: pd.DataFrame) -> None:
         """Take in the labels that have arrived since the last call."""
 
-    def retrain(self, history: pd.DataFrame) -> None:
-        """Fit anew on all labels that have arrived so far."""
+    def retrain(self, history: pd.DataFrame, arrived: pd.DataFrame) -> None:
+        """Fit anew on all labels that have arrived so far; ``arrived`` are those of them that are new since last time.
+
+        It is called in the place of :meth:`update`, and not beside it.
+        """
 
     def run(self, events, plan: Plan, first: int, last: int, contest: Candidates | None) -> np.ndarray | None:
         """The blocks ``first`` .. ``last - 1`` in one compiled pass; None where that would not be the same.
@@ -71,12 +80,30 @@ class Strategy:
         """
         kind = type(self)
         predicts_plainly = kind.predict is Strategy.predict and kind.score_items is Strategy.score_items
-        learns_plainly = last == first + 1 or kind.update is Incremental.update
-        if not (predicts_plainly and learns_plainly):
+        if not predicts_plainly:
             return None
+        several = last > first + 1
+        if several and (kind.update is not Incremental.update or self._block_by_block):
+            return None
+        lessons = None
+        if several:
+            lessons = copy.copy(self._lessons)
+            plan, first, last = lessons.spread(plan, first, last, events["timestamp"].to_numpy())
         if contest is None:
-            return self.model.run(events, plan, first, last)
-        return self.model.run_ranks(events, plan, first, last, contest)  # type: ignore[attr-defined]
+            out = self.model.run(events, plan, first, last)
+        else:
+            out = self.model.run_ranks(events, plan, first, last, contest)  # type: ignore[attr-defined]
+        if lessons is not None:
+            # A model without such a pass has learned nothing, so nothing was drawn for it; and it is not asked again.
+            self._block_by_block = out is None
+            if out is not None:
+                self._lessons = lessons
+        return out
+
+    def _replace(self, history: pd.DataFrame) -> None:
+        """Fit a fresh model and let it serve; what the old one has cost is kept in mind."""
+        self._examples_before += self.model.examples_learned
+        self.model = copy.deepcopy(self.recipe).fit(history)
 
     @property
     def examples_learned(self) -> int:
@@ -96,7 +123,7 @@ class Frozen(Strategy):
 
 
 class Incremental(Strategy):
-    """Update the model on the new events only, in order, each of them once.
+    """Update the model on the new events only, in order: each of them once, unless told otherwise.
 
     Parameters
     ----------
@@ -104,25 +131,55 @@ class Incremental(Strategy):
     every : int or time
         1 updates after each event (events with equal timestamps go together), 1000 after each thousand,
         ``"1D"`` at midnight UTC.
+    passes : int
+        How many times the events of an update are learned, in the same order each time.
+    rehearse : int
+        How many old events, drawn at random from all that have arrived, are learned beside each new one.
+    rng : numpy.random.Generator, optional
+        Draws what is rehearsed; copied, so that each replay draws the same.
+
+    Raises
+    ------
+    ValueError
+        ``passes`` or ``rehearse`` is out of range, or there is something to draw and no generator to draw with.
 
     Notes
     -----
-    Taught in chapter 00.
+    The step of an update, whether the optimiser's memory is carried over, and which parameters move are the model's
+    matter: they are settings of the models. Taught in chapters 00 and 09a.
 
     Examples
     --------
     >>> from recsys_course.models import RunningMeans
     >>> Incremental(RunningMeans(), every=1000).name
     'incremental, every 1,000 events'
+    >>> Incremental(RunningMeans(), every="1D", passes=3, rehearse=2, rng=np.random.default_rng(0)).name
+    'incremental, every day, 3 passes, 2 old beside each new'
     """
 
-    def __init__(self, model: Model, *, every: int | str | pd.Timedelta = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        every: int | str | pd.Timedelta = 1,
+        passes: int = 1,
+        rehearse: int = 0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         super().__init__(model)
         self.update_every = _interval(every)
-        self.name = f"incremental, {_say(self.update_every)}"
+        self._recipe_lessons = Lessons(passes, rehearse, rng)
+        self._lessons = self._recipe_lessons
+        self.name = f"incremental, {_say(self.update_every)}{self._lessons}"
+
+    def start(self, history: pd.DataFrame) -> None:
+        super().start(history)
+        self._lessons = copy.deepcopy(self._recipe_lessons)
+        self._lessons.remember(history)
 
     def update(self, arrived: pd.DataFrame) -> None:
-        self.model.update(arrived)
+        for lesson in self._lessons.of(arrived):
+            self.model.update(lesson)
 
 
 class PeriodicRetrain(Strategy):
@@ -131,13 +188,21 @@ class PeriodicRetrain(Strategy):
     Parameters
     ----------
     model : Model
+        To stop its training early, wrap it: :class:`~recsys_course.models.EarlyStopping`.
     every : int or time
     window : int, optional
         Fit on the latest so many events only; on all of them unless told.
+    warm : bool
+        Whether the model goes on from where it stands, one pass over the window, and is not fitted anew.
+
+    Raises
+    ------
+    ValueError
+        ``window`` is below one event.
 
     Notes
     -----
-    Taught in chapter 00.
+    Taught in chapters 00 and 09a.
 
     Examples
     --------
@@ -146,19 +211,81 @@ class PeriodicRetrain(Strategy):
     'full retrain, every 7 days'
     """
 
-    def __init__(self, model: Model, *, every: int | str | pd.Timedelta, window: int | None = None) -> None:
+    def __init__(
+        self, model: Model, *, every: int | str | pd.Timedelta, window: int | None = None, warm: bool = False
+    ) -> None:
         super().__init__(model)
-        if window is not None and window < 1:
-            raise ValueError(f"window must be at least 1 event, not {window}")
+        _check_window(window)
         self.retrain_every = _interval(every)
         self.window = window
-        self.name = f"full retrain, {_say(self.retrain_every)}" + (f", latest {window:,}" if window else "")
+        self.warm = warm
+        how = "warm retrain" if warm else "full retrain"
+        self.name = f"{how}, {_say(self.retrain_every)}" + (f", latest {window:,}" if window else "")
 
-    def retrain(self, history: pd.DataFrame) -> None:
-        self._examples_before += self.model.examples_learned
+    def retrain(self, history: pd.DataFrame, arrived: pd.DataFrame) -> None:
         if self.window is not None:
             history = history.iloc[-self.window :]
-        self.model = copy.deepcopy(self.recipe).fit(history)
+        if self.warm:
+            self.model.update(history)
+        else:
+            self._replace(history)
+
+
+class Hybrid(Incremental):
+    """Fit a fresh model from time to time, and update it on new events in between.
+
+    Parameters
+    ----------
+    model : Model
+    retrain_every : int or time
+        How often a fresh model, fitted on the history, takes the place of the old one.
+    every : int or time
+        How often it is updated in between.
+    window : int, optional
+        Fit on the latest so many events only.
+    passes, rehearse, rng
+        As in :class:`Incremental`.
+
+    Raises
+    ------
+    ValueError
+        ``window`` is below one event, or as in :class:`Incremental`.
+
+    Notes
+    -----
+    With a model whose ``update_only`` is ``"embeddings"``, it is the other thing that goes by this name: what changes
+    fast is learned often, what changes slowly rarely (Liu and others, Monolith, ORSUM 2022, arXiv 2209.07663). Taught
+    in chapter 09b.
+
+    Examples
+    --------
+    >>> from recsys_course.models import RunningMeans
+    >>> Hybrid(RunningMeans(), retrain_every="7D").name
+    'hybrid, full every 7 days, per event in between'
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        retrain_every: int | str | pd.Timedelta,
+        every: int | str | pd.Timedelta = 1,
+        window: int | None = None,
+        passes: int = 1,
+        rehearse: int = 0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__(model, every=every, passes=passes, rehearse=rehearse, rng=rng)
+        _check_window(window)
+        self.retrain_every = _interval(retrain_every)
+        self.window = window
+        latest = f" on the latest {window:,}" if window else ""
+        between = f"{_say(self.update_every)} in between{self._lessons}"
+        self.name = f"hybrid, full {_say(self.retrain_every)}{latest}, {between}"
+
+    def retrain(self, history: pd.DataFrame, arrived: pd.DataFrame) -> None:
+        self._lessons.remember(arrived)
+        self._replace(history if self.window is None else history.iloc[-self.window :])
 
 
 def _interval(value):
@@ -166,6 +293,11 @@ def _interval(value):
     if interval is None:
         raise ValueError("this strategy needs an interval, such as 1000 or '1D'; Frozen is the one that never learns")
     return interval
+
+
+def _check_window(window: int | None) -> None:
+    if window is not None and window < 1:
+        raise ValueError(f"window must be at least 1 event, not {window}")
 
 
 def _say(interval: int | pd.Timedelta | None) -> str:

@@ -16,7 +16,7 @@ from recsys_course.models import (
 )
 from recsys_course.plan import make_plan
 from recsys_course.replay import replay
-from recsys_course.strategies import Frozen, Incremental, PeriodicRetrain
+from recsys_course.strategies import Frozen, Hybrid, Incremental, PeriodicRetrain
 
 
 def ratings(n=300, users=12, items=15, seed=0, ties=True):
@@ -72,6 +72,13 @@ SETTINGS = [
     (lambda m: Incremental(m, every=1), "6h"),
     (lambda m: Incremental(m, every=5), "random"),
     (lambda m: PeriodicRetrain(m, every=40), "random"),
+    (lambda m: PeriodicRetrain(m, every=40, window=50, warm=True), None),
+    (lambda m: Incremental(m, every=7, passes=3), None),
+    (lambda m: Incremental(m, every=1, rehearse=2, rng=np.random.default_rng(5)), None),
+    (lambda m: Incremental(m, every=5, passes=2, rehearse=1, rng=np.random.default_rng(5)), "random"),
+    (lambda m: Hybrid(m, retrain_every=40), None),
+    (lambda m: Hybrid(m, retrain_every="3D", window=60, every=3), "random"),
+    (lambda m: Hybrid(m, retrain_every=40, rehearse=1, rng=np.random.default_rng(5)), "random"),
 ]
 
 

@@ -5,6 +5,7 @@ from recsys_course.models.baselines import PersonalFrequency, Popularity, Runnin
 from recsys_course.models.bayesian import BayesianFactorization
 from recsys_course.models.biased import BiasedFactorization
 from recsys_course.models.bpr import BPR
+from recsys_course.models.early_stopping import EarlyStopping
 from recsys_course.models.explicit_als import ExplicitALS
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
 from recsys_course.models.implicit_als import WeightedALS
@@ -21,6 +22,7 @@ __all__ = [
     "Adam",
     "BayesianFactorization",
     "BiasedFactorization",
+    "EarlyStopping",
     "ExplicitALS",
     "ImplicitFactorization",
     "ItemNeighbours",

@@ -96,11 +96,17 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 class _FactorModel:
     """What the two factorisations share: settings, the state and how it starts."""
 
-    def __init__(self, n_factors, epochs, step_size, regularization, init_spread, shuffle, rng):
+    def __init__(self, n_factors, epochs, step_size, update_step_size, regularization, init_spread, shuffle, rng):
         for name, value, least in (("n_factors", n_factors, 0), ("epochs", epochs, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
-        for name, value in (("step_size", step_size), ("regularization", regularization), ("init_spread", init_spread)):
+        self.update_step_size = step_size if update_step_size is None else update_step_size
+        for name, value in (
+            ("step_size", step_size),
+            ("update_step_size", self.update_step_size),
+            ("regularization", regularization),
+            ("init_spread", init_spread),
+        ):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
         self.n_factors = n_factors
@@ -119,9 +125,9 @@ class _FactorModel:
         self._factors = _Factors(self.n_factors, self.init_spread, self._draws)
         self.examples_learned = 0
 
-    @property
-    def _rates(self):
-        return self.step_size, self.step_size, self.regularization, self.regularization
+    def _rates(self, *, updating: bool):
+        step_size = self.update_step_size if updating else self.step_size
+        return step_size, step_size, self.regularization, self.regularization
 
     def _state(self) -> _Factors:
         if self._factors is None:
@@ -137,7 +143,9 @@ class _FactorModel:
         """Stop with a clear word when the step was too large and the numbers ran away."""
         state = self._state()
         if not (np.isfinite(state.item_bias).all() and np.isfinite(state.user_bias).all()):
-            raise FloatingPointError(f"learning diverged with step_size={self.step_size}: use a smaller one")
+            raise FloatingPointError(
+                f"learning diverged with steps of {self.step_size} and {self.update_step_size}: use a smaller one"
+            )
 
 
 class MatrixFactorization(_FactorModel, Model):
@@ -151,6 +159,8 @@ class MatrixFactorization(_FactorModel, Model):
         Passes that :meth:`fit` makes over its events; :meth:`update` always makes one.
     step_size : float
         How far a gradient step goes.
+    update_step_size : float, optional
+        The same in :meth:`update`; as in :meth:`fit` unless told.
     regularization : float
         How strongly parameters are pulled back to zero, per step.
     loss : {"squared", "logistic"}
@@ -193,6 +203,7 @@ class MatrixFactorization(_FactorModel, Model):
         *,
         epochs: int = 10,
         step_size: float = 0.05,
+        update_step_size: float | None = None,
         regularization: float = 0.02,
         loss: str = "squared",
         label_range: tuple[float, float] | None = None,
@@ -200,7 +211,7 @@ class MatrixFactorization(_FactorModel, Model):
         shuffle: bool = True,
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(n_factors, epochs, step_size, regularization, init_spread, shuffle, rng)
+        super().__init__(n_factors, epochs, step_size, update_step_size, regularization, init_spread, shuffle, rng)
         if loss not in ("squared", "logistic"):
             raise ValueError(f"loss must be 'squared' or 'logistic', not {loss!r}")
         self.loss = loss
@@ -258,7 +269,7 @@ class MatrixFactorization(_FactorModel, Model):
             events["label"].to_numpy(),
             self._total,
             state.arrays,
-            self._rates,
+            self._rates(updating=True),
             self.loss == "logistic",
             *self._low_high,
             out,
@@ -286,7 +297,7 @@ class MatrixFactorization(_FactorModel, Model):
             count,
             self._total,
             self._state().arrays,
-            self._rates,
+            self._rates(updating=count),
             self.loss == "logistic",
         )
         self.examples_learned += len(rows)
@@ -327,13 +338,14 @@ class ImplicitFactorization(_FactorModel, Ranker):
         *,
         epochs: int = 10,
         step_size: float = 0.05,
+        update_step_size: float | None = None,
         regularization: float = 0.01,
         n_negatives: int = 4,
         init_spread: float = 0.1,
         shuffle: bool = True,
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(n_factors, epochs, step_size, regularization, init_spread, shuffle, rng)
+        super().__init__(n_factors, epochs, step_size, update_step_size, regularization, init_spread, shuffle, rng)
         if n_negatives < 1:
             raise ValueError(f"n_negatives must be at least 1, not {n_negatives}: without them every score rises")
         self.n_negatives = n_negatives
@@ -394,7 +406,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
             self._draw_rng.random((len(arriving), self.n_negatives)),
             self._n_known,
             state.arrays,
-            self._rates,
+            self._rates(updating=True),
             *contest.arrays,
             state.items.find(contest.items),
             out,
@@ -419,6 +431,8 @@ class ImplicitFactorization(_FactorModel, Ranker):
 
     def _learn(self, rows, users, items, *, count: bool) -> None:
         draws = self._draw_rng.random((len(rows), self.n_negatives))
-        _kernels.learn_positives(rows, users, items, count, draws, self._n_known, self._state().arrays, self._rates)
+        _kernels.learn_positives(
+            rows, users, items, count, draws, self._n_known, self._state().arrays, self._rates(updating=count)
+        )
         self.examples_learned += len(rows)
         self._guard()

@@ -76,6 +76,8 @@ class KerasNetwork(NeuralNetwork):
             raise ValueError(f"optimizer must be SGD or Adam, not {type(self.optimizer).__name__}")
         if getattr(self.optimizer, "lazy", False) or getattr(self.optimizer, "squares", "apart") != "apart":
             raise ValueError("Keras moves absent rows too and adds up squares apart: use lazy=False, squares='apart'")
+        if self.update_step_size is not None or self.update_only != "all" or not self.carry_optimizer:
+            raise ValueError("an update in Keras is a step like any other: the settings of updates are NeuralNetwork's")
 
     # -- the graph ---------------------------------------------------------------------------------------------
 

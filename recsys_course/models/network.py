@@ -120,6 +120,13 @@ class NeuralNetwork(Model):
         How parameters move; copied at each fit. ``Adam(0.001)`` unless told.
     epochs, batch_size : int
         Passes that :meth:`fit` makes (:meth:`update` makes one), and examples per step.
+    update_step_size : float, optional
+        The optimiser's step in :meth:`update`; that of :meth:`fit` unless told.
+    update_only : {"all", "embeddings", "layers"}
+        Which parameters :meth:`update` moves; newcomers get embeddings in any case.
+    carry_optimizer : bool
+        Whether :meth:`update` goes on with what the optimiser remembers, or starts each time with an optimiser that
+        remembers nothing.
     stranger : float
         While it learns, this share of ids is replaced by the row of strangers, so that something is known of those
         who come later. In :meth:`update` too.
@@ -175,6 +182,9 @@ class NeuralNetwork(Model):
         optimizer: Optimizer | None = None,
         epochs: int = 5,
         batch_size: int = 64,
+        update_step_size: float | None = None,
+        update_only: str = "all",
+        carry_optimizer: bool = True,
         stranger: float = 0.05,
         label_range: tuple[float, float] | None = None,
         shuffle: bool = True,
@@ -184,6 +194,12 @@ class NeuralNetwork(Model):
         for name, value, least in (("n_factors", n_factors, 0), ("epochs", epochs, 1), ("batch_size", batch_size, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        if update_step_size is not None and not 0 < update_step_size < np.inf:
+            raise ValueError(f"update_step_size must be a finite number above 0, not {update_step_size}")
+        if update_only not in ("all", "embeddings", "layers"):
+            raise ValueError(f"update_only must be 'all', 'embeddings' or 'layers', not {update_only!r}")
+        if update_only == "embeddings" and not n_factors:
+            raise ValueError("update_only='embeddings' would learn nothing: with n_factors=0 there are none")
         if not 0 <= stranger < 1:
             raise ValueError(f"stranger must be at least 0 and below 1, not {stranger}")
         if isinstance(features, str):
@@ -201,6 +217,9 @@ class NeuralNetwork(Model):
         self.optimizer = Adam() if optimizer is None else optimizer
         self.epochs = epochs
         self.batch_size = batch_size
+        self.update_step_size = update_step_size
+        self.update_only = update_only
+        self.carry_optimizer = carry_optimizer
         self.stranger = stranger
         self.label_range = label_range
         self.shuffle = shuffle
@@ -226,6 +245,7 @@ class NeuralNetwork(Model):
         self._tables = [Embedding(self.n_factors, dtype=self.dtype, rng=rng) for rng in (users, items)]
         self._order, self._strangers = order, strangers
         self._moves = copy.deepcopy(self.optimizer)
+        self._move = "all"
         mean = labels.mean()
         if self.loss == "cross-entropy":
             share = (labels.sum() + 1) / (len(labels) + 2)
@@ -249,8 +269,16 @@ class NeuralNetwork(Model):
         features, labels = self._check(events)
         if not self._fitted:
             self._start(labels)
+        self._begin_update()
         self._learn(np.arange(len(events)), self._numbers(events, add=True), features, labels)
         return self
+
+    def _begin_update(self) -> None:
+        if not self.carry_optimizer:
+            self._moves = copy.deepcopy(self.optimizer)
+        if self.update_step_size is not None:
+            self._moves.step_size = self.update_step_size
+        self._move = self.update_only
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
         self._ready()
@@ -269,6 +297,7 @@ class NeuralNetwork(Model):
             rows = plan.order[plan.known[block - 1] : plan.known[block]] if block > first else arriving[:0]
             if len(rows):
                 own = [number[rows] for number in numbers]
+                self._begin_update()
                 self._learn(np.arange(len(rows)), own, features[rows], labels[rows])
                 met = [max(highest, int(number.max())) for highest, number in zip(met, own, strict=False)]
             ask = slice(plan.starts[block], plan.ends[block])
@@ -353,11 +382,12 @@ class NeuralNetwork(Model):
             rows = order[first : first + self.batch_size]
             X = self._input(rows, numbers, features)
             loss, gradient, by_input = self._network.backward(X, labels[rows], inputs=bool(k))
-            gradients: list[np.ndarray | RowGradient] = [gradient]
-            if by_input is not None:
+            gradients: list[np.ndarray | RowGradient | None] = [gradient if self._move != "embeddings" else None]
+            if by_input is not None and self._move != "layers":
                 gradients += [
                     add_up(number[rows], by_input[:, t * k : (t + 1) * k]) for t, number in enumerate(numbers)
                 ]
+            gradients += [None] * (len(parameters) - len(gradients))
             if not np.isfinite(loss):
                 break
             self._moves.step(parameters, gradients)

@@ -52,8 +52,8 @@ class Optimizer(ABC):
         self.steps = 0
         self._slots: list[list[np.ndarray]] = []
 
-    def step(self, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray | RowGradient]) -> None:
-        """One step on all parameters, in place."""
+    def step(self, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray | RowGradient | None]) -> None:
+        """One step on all parameters, in place; a gradient of None leaves its parameter alone, memory and all."""
         if not self._slots:
             self._slots = [[np.zeros_like(p) for _ in range(self.n_slots)] for p in parameters]
         if not len(parameters) == len(gradients) == len(self._slots):
@@ -63,6 +63,8 @@ class Optimizer(ABC):
             )
         self.steps += 1
         for k, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            if gradient is None:
+                continue
             slots = self._slots[k] = [_as_long(slot, parameter) for slot in self._slots[k]]
             self._move(parameter, gradient, *slots)
 
