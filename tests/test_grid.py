@@ -60,6 +60,7 @@ def test_two_at_a_time_give_the_same(plain, backend):
 
 def test_a_cluster_gives_the_same(plain):
     import distributed
+
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster),
