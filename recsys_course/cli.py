@@ -296,6 +296,92 @@ def tour(
     )
 
 
+@app.command(
+    epilog="Examples: `recsys-course race --data movielens`; "
+    "`recsys-course race --data plays.csv --user listener --item track --time played_at --no-label --out plays-race`; "
+    "`recsys-course race --data ads.csv --delay 1D` if labels come a day late.",
+)
+def race(
+    source: Annotated[
+        str, typer.Option("--data", help="A data set's name, a folder that holds one, or a CSV or parquet file.")
+    ] = "movielens",
+    user: Annotated[str, typer.Option(help="The file's column of users.")] = "user",
+    item: Annotated[str, typer.Option(help="The file's column of items.")] = "item",
+    label: Annotated[str, typer.Option(help="The file's column of ratings, or of 0 and 1.")] = "label",
+    no_label: Annotated[bool, typer.Option("--no-label", help="Each row is a purchase, a click or a play.")] = False,
+    timestamp: Annotated[str, typer.Option("--time", help="The file's column of times.")] = "timestamp",
+    basket: Annotated[str | None, typer.Option(help="The file's column of basket numbers, if rows form them.")] = None,
+    time_format: Annotated[str | None, typer.Option(help="The format of the times, as in %d.%m.%Y.")] = None,
+    separator: Annotated[str | None, typer.Option(help="The character between the file's columns.")] = None,
+    duplicates: Annotated[str, typer.Option(help="Rows that repeat a key: raise, keep, first or last.")] = "raise",
+    delay: Annotated[
+        str | None, typer.Option(help="How late labels arrive: a number of events, or a time as in 1D or 2h.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("race"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier report in that folder.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer settings and retrains: a first impression.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Contenders that run at once.", show_default="one a core, if it pays")
+    ] = None,
+) -> None:
+    """Race ways of updating on data of your own, and write a report that recommends one.
+
+    The first two fifths of the events are the past, on which settings are chosen and a pilot runs. The rest is raced on:
+    frozen, retrained, learning from each event, mixtures, and baselines that only count. A million events take minutes.
+    """
+    import time
+
+    import joblib
+
+    from recsys_course import race as course_race
+    from recsys_course import race_report
+
+    try:
+        race_report.check_folder(out, force=force)
+    except race_report.FolderTaken as problem:
+        raise typer.BadParameter(str(problem), param_hint="--out") from problem
+    late = _delay(delay)
+    dataset = _dataset(
+        source,
+        user=user,
+        item=item,
+        label=None if no_label else label,
+        timestamp=timestamp,
+        event=basket,
+        time_format=time_format,
+        separator=separator,
+        duplicates=duplicates,
+    )
+    _print(f"{dataset.card.title}: {len(dataset.events):,} rows")
+    if dataset.report is not None:
+        _print(str(dataset.report))
+    began = time.monotonic()
+    # Below, starting a second process takes longer than the race does.
+    n_jobs = jobs or (1 if len(dataset.events) < 200_000 else joblib.cpu_count(only_physical_cores=True))
+    with _bars(("settings", "pilot", "race")) as advance, joblib.parallel_config(n_jobs=n_jobs):
+        found = course_race.race(dataset, delay=late, seed=seed, quick=quick, progress=advance)
+    page = race_report.write(found, dataset, out, force=force, seconds=time.monotonic() - began)
+    said = race_report.answer(found)
+    _print(f"\n{said['do']}")
+    for part in ("reason", "gain", "cheaper", "pilot", "beware"):
+        if said[part]:
+            _print(said[part])
+    _print(f"\nThe report: {page}")
+
+
+def _delay(text: str | None) -> int | str | None:
+    from recsys_course.plan import every
+
+    if text is None:
+        return None
+    late = int(text) if text.isascii() and text.isdigit() else text
+    try:
+        return None if late == 0 else late if every(late) else None
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--delay") from problem
+
+
 def _dataset(source: str, **columns: Any) -> Any:
     from recsys_course import data
 

@@ -92,7 +92,7 @@ def choose(results: Mapping[str, Result], *, rng: np.random.Generator, thrifty: 
     seed = int(rng.integers(2**32))
     rows = []
     for name, result in results.items():
-        cost = result.cost.examples / len(result.rows)
+        cost = result.examples_per_event
         low = high = worse = 0.0
         if name != best:
             pair = (result, results[best])

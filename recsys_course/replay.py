@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,11 @@ class Result:
     cost: Cost
     settings: dict = field(default_factory=dict)
 
+    @property
+    def examples_per_event(self) -> float:
+        """Events learned for each row of the stream that was lived through, whether it was scored or not."""
+        return self.cost.examples / self.settings.get("rows", len(self.rows))
+
 
 def replay(
     events: pd.DataFrame,
@@ -91,6 +96,7 @@ def replay(
     warmup: float = 0.4,
     delay: int | str | pd.Timedelta | np.ndarray | None = None,
     exclude_had: bool | None = None,
+    score_every: int = 1,
     fused: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Result:
@@ -110,6 +116,10 @@ def replay(
     exclude_had : bool, optional
         Whether what a user has had leaves the contest of a ranking: unless told, on single events (films) yes,
         on baskets (an ``event`` column) no.
+    score_every : int
+        Of a ranking, score each so manieth event (or basket) only, the first one and then evenly: to order a large
+        catalogue for each event can cost far more than to learn. All events are learned, and the result holds the
+        rows that were scored.
     fused : bool
         Whether a compiled pass may be used where there is one.
     progress : callable, optional
@@ -124,7 +134,8 @@ def replay(
     EventsError
         The table is no events table.
     ValueError
-        An unknown task, a warm-up that leaves no past or no future, a negative delay.
+        An unknown task, a warm-up that leaves no past or no future, a negative delay, a ``score_every`` below 1 or for
+        another task than a ranking.
 
     Notes
     -----
@@ -157,6 +168,9 @@ def replay(
     contest = None
     if task == "ranking":
         contest = find_candidates(events, exclude_had="event" not in events if exclude_had is None else exclude_had)
+    kept: slice | np.ndarray = slice(None)
+    if score_every != 1:
+        contest, kept = _only_each(contest, score_every, start)
 
     history = _History(events, plan)
     began = time.process_time()
@@ -190,19 +204,37 @@ def replay(
     )
 
     scored = events.iloc[start:]
+    if score_every != 1:
+        scored = scored.iloc[kept]
     return Result(
         name=strategy.name,
         task=task,
-        rows=np.arange(start, len(events)),
-        scores=scores,
+        rows=np.arange(start, len(events))[kept],
+        scores=scores[kept],
         labels=scored["label"].to_numpy(),
-        timestamps=timestamps[start:],
+        timestamps=scored["timestamp"].to_numpy(),
         users=scored["user"].to_numpy(),
-        events=_event_numbers(events, contest)[start:],
-        staleness=_staleness(timestamps, plan),
+        events=_event_numbers(events, contest)[start:][kept],
+        staleness=_staleness(timestamps, plan)[kept],
         cost=cost,
-        settings={"warmup": warmup, "first_fit_examples": first_fit, "first_fit_cpu_seconds": first_seconds},
+        settings={
+            "warmup": warmup,
+            "first_fit_examples": first_fit,
+            "first_fit_cpu_seconds": first_seconds,
+            "rows": len(events) - start,
+        },
     )
+
+
+def _only_each(contest: Candidates | None, score_every: int, start: int) -> tuple[Candidates, np.ndarray]:
+    """A contest in which the events that are not scored have no candidates, and which of the scored part's rows are."""
+    if contest is None or score_every < 1:
+        raise ValueError(f"score_every must be at least 1, and 1 unless the task is a ranking: it is {score_every}")
+    first, last = contest.groups_in(start, int(contest.group_ends[-1]))
+    chosen = np.zeros(len(contest.group_ends), dtype=bool)
+    chosen[first:last:score_every] = True
+    rows = np.repeat(chosen, contest.group_ends - contest.group_starts)[start:]
+    return replace(contest, n_seen=np.where(chosen, contest.n_seen, 0)), np.flatnonzero(rows)
 
 
 def _predict_block(strategy, events, plan, block, contest) -> np.ndarray:

@@ -117,7 +117,7 @@ def summary(results: list[Result], *, timing: bool = False) -> pd.DataFrame:
     for result in results:
         row = {
             METRIC[result.task]: quality(result),
-            "examples per event": result.cost.examples / len(result.rows),
+            "examples per event": result.examples_per_event,
             "fits": result.cost.fits,
             "staleness, hours": float(np.median(result.staleness)) / 3600,
             "model kB": result.cost.model_bytes / 1000,

@@ -1,0 +1,588 @@
+"""The report of a race: one HTML file that needs nothing beside it, and its tables as CSV.
+
+The answer stands first, then the two figures, the table, what was read, and what was decided on what. Pictures are
+inside the file, there is no script, and every name that came from a learner's file is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import io
+import platform
+import secrets
+import shutil
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import recsys_course
+from recsys_course.data.dataset import Dataset
+from recsys_course.race import BASELINES, Race
+from recsys_course.report import METRIC
+
+__all__ = ["FILES", "FolderTaken", "answer", "check_folder", "to_html", "write"]
+
+FILES = ("race.html", "contenders.csv", "windows.csv", "settings.csv")
+
+UNIT = {"rating": "squared stars", "binary": "nats", "ranking": "recall"}
+
+# What one does with a contender, and what it is.
+WORDS = {
+    "frozen": ("Leave the model as it is", "fitted to the past, and never again"),
+    "per event": ("Update the model after each event", "learns each event once, when its label arrives"),
+    "per event, rehearsing": (
+        "Update the model after each event, with two old events beside each new one",
+        "learns each event, and two older ones drawn at random",
+    ),
+    "every day": ("Update the model once a day", "learns the day's events at midnight UTC"),
+    "full retrain, growing": ("Retrain from time to time on everything", "fitted anew to all events so far"),
+    "full retrain, sliding": ("Retrain from time to time on the latest events", "fitted anew to the latest events"),
+    "hybrid": (
+        "Update the model after each event, and retrain it from time to time",
+        "learns each event, and is fitted anew from time to time",
+    ),
+    "ensemble": (
+        "Serve a mean of two models, one that learns each event and one that is retrained",
+        "mean of per event and of full retrain, growing, weighted by recent loss",
+    ),
+    "fusion": (
+        "Serve a regression on what the model that learns each event and the baselines say",
+        "regression on per event and the baselines, learned online",
+    ),
+    "biases only": ("Keep biases of users and items, updated after each event", "no factors; learns each event"),
+    "running means": ("Keep running means of users and items", "counts only, the latest labels most"),
+    "recent popularity": ("Show what was popular lately", "counts items in a window, the same for everybody"),
+    "personal frequency": ("Show people what they took lately", "counts each user's own items, the latest most"),
+}
+
+# How a contender learns: the marker and the colour of its kind.
+KINDS = {
+    "never": ("X", 6, ("frozen",)),
+    "updates": ("o", 0, ("per event", "per event, rehearsing", "every day")),
+    "retrains": ("s", 1, ("full retrain, growing", "full retrain, sliding")),
+    "both, or several": ("^", 2, ("hybrid", "ensemble", "fusion")),
+    "a baseline, per event": ("D", 3, BASELINES),
+}
+
+
+class FolderTaken(ValueError):
+    """The folder for the report holds something that must not be written over."""
+
+
+def check_folder(folder: Path, *, force: bool = False) -> None:
+    """Refuse a folder that is in use: without ``force`` any, with it all but an earlier report.
+
+    Raises
+    ------
+    FolderTaken
+        It says what to do.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FolderTaken(f"{folder} is a file: name a folder")
+    held = {path.name for path in folder.iterdir()}
+    if held - set(FILES):
+        raise FolderTaken(f"{folder} holds {min(held - set(FILES))}, which is no part of a report: name another folder")
+    if held and not force:
+        raise FolderTaken(f"{folder} holds a report already: name another folder, or replace it with --force")
+
+
+def write(found: Race, dataset: Dataset, folder: str | Path, *, force: bool = False, seconds: float = 0.0) -> Path:
+    """Write the report into a folder, which is there as a whole or not at all; returns the path of the HTML file.
+
+    Parameters
+    ----------
+    found : Race
+    dataset : Dataset
+        What was raced on.
+    folder : path
+    force : bool
+        Whether an earlier report in it is replaced.
+    seconds : float
+        How long the race took, for the reader.
+
+    Raises
+    ------
+    FolderTaken
+        As :func:`check_folder`.
+
+    Notes
+    -----
+    Taught in chapter 09b.
+    """
+    folder = Path(folder)
+    check_folder(folder, force=force)
+    content = {
+        "race.html": to_html(found, dataset, seconds=seconds),
+        "contenders.csv": found.table.to_csv(lineterminator="\n"),
+        "windows.csv": found.windows.to_csv(index=False, lineterminator="\n"),
+        "settings.csv": found.settings.to_csv(index=False, lineterminator="\n"),
+    }
+    unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    try:
+        unfinished.mkdir(parents=True)
+        for name, text in content.items():
+            (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder / "race.html"
+
+
+# ------------------------------------------------------------------------------------------------ in words
+
+
+def answer(found: Race) -> dict[str, str]:
+    """The verdict in sentences: what to do, why, how sure that is, a cheaper way, the pilot, and what to beware of.
+
+    Returns
+    -------
+    dict from {"do", "reason", "gain", "cheaper", "pilot", "beware"} to a sentence, or to "" where there is none.
+    """
+    track, table, name = found.track, found.table, found.choice.name
+    metric, unit = METRIC[track.task], UNIT[track.task]
+    value, cost = table[metric].to_dict(), table["examples per event"].to_dict()
+    said = {"do": f"{_do(name)}.", "reason": _sentence(found.choice.reason), "cheaper": "", "pilot": "", "beware": ""}
+
+    users, blocks = found.gain["user"], found.gain["block"]
+    if name == "frozen":
+        said["gain"] = "No contender is better than the frozen model beyond what chance explains."
+    else:
+        said["gain"] = (
+            f"{metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
+            f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over users "
+            f"and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns {_examples(cost[name])} "
+            f"an event, and took {table.at[name, 'CPU s']:.2g} CPU seconds for {_raced_rows(found):,} rows."
+        )
+        if min(users.low, blocks.low) <= 0:
+            said["beware"] += "The gain over the frozen model is not certain: an interval holds zero. "
+    share = table["share of gain"]
+    near = share.index[(share >= 0.9) & (table["examples per event"] < 0.5 * cost[name])]
+    if len(near):
+        cheap = min(near, key=lambda one: (cost[one], -share.to_dict()[one]))
+        said["cheaper"] = (
+            f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%} of the gain from the frozen model to the best "
+            f"with {_examples(cost[cheap])} an event."
+        )
+    chosen = found.pilot.name
+    if not found.lost:
+        said["pilot"] = f"The pilot on the first {track.start:,} rows would have chosen {chosen}, which diverged later."
+    elif chosen == name:
+        said["pilot"] = f"The pilot on the first {track.start:,} rows would have chosen the same."
+    else:
+        lost = found.lost["user"]
+        said["pilot"] = (
+            f"The pilot on the first {track.start:,} rows would have chosen {chosen}: {metric} {value[chosen]:.4f} on "
+            f"the race. Its regret, what it loses beside the best, is {lost.mean + 0.0:.4f} {unit} an event (over users "
+            f"{lost.low + 0.0:.4f} to {lost.high + 0.0:.4f})."
+        )
+    said["beware"] += " ".join(_warnings(found))
+    return said
+
+
+def _examples(count: float) -> str:
+    return f"{count:.3g} example" + ("" if f"{count:.3g}" == "1" else "s")
+
+
+def _do(name: str) -> str:
+    if name in WORDS:
+        return WORDS[name][0]
+    return f"Update the model {name}"
+
+
+def _what(name: str) -> str:
+    return WORDS[name][1] if name in WORDS else "learns in windows of so many events"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _raced_rows(found: Race) -> int:
+    return len(found.track.events) - found.track.start
+
+
+def _warnings(found: Race) -> list[str]:
+    track, out = found.track, []
+    if track.score_every > 1:
+        scored = len(np.unique(next(iter(found.results.values())).events))
+        what = "basket" if "event" in track.events else "event"
+        out.append(
+            f"The catalogue is large: only one {what} in {track.score_every} was scored, {scored:,} in the race, evenly "
+            f"over time. All were learned."
+        )
+    if found.diverged:
+        out.append(f"Learning diverged on the way: {', '.join(found.diverged)}. They are not in the table.")
+    raced = track.events["user"].iloc[track.start :].nunique()
+    if raced < 100:
+        out.append(f"Only {raced} users are in the race: intervals over so few are rough.")
+    return out
+
+
+# ------------------------------------------------------------------------------------------------- figures
+
+
+def _picture(figure) -> str:
+    """An SVG as the address of an image: it brings its own ids, so that two of them in one file do not clash."""
+    import matplotlib as mpl
+
+    out = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "race", "svg.fonttype": "path"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def _figure(size: tuple[float, float], draw) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from recsys_course import plot
+
+    with mpl.rc_context():
+        plot.use_style()
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        return _picture(figure)
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind, (_, _, names) in KINDS.items() if name in names), "updates")
+
+
+def draw_frontier(figure, found: Race) -> None:
+    """Share of the gain against examples learned per event; numbers are rows of the table."""
+    from recsys_course.plot import COLOURS
+
+    table = found.table
+    share, cost = table["share of gain"].fillna(0.0).to_numpy(), table["examples per event"].to_numpy()
+    axes, key = figure.subplots(1, 2, width_ratios=(3.2, 1))
+    free = 0.3 * cost[cost > 0].min(initial=1.0)  # where what learns nothing is drawn, on a scale without a zero
+    x = np.where(cost > 0, cost, free)
+    floor = min(-0.1, max(-0.5, share.min() - 0.1))
+    y = np.maximum(share, floor + 0.04)
+    best, corner_x, corner_y = -np.inf, [], []
+    for k in sorted(range(len(x)), key=lambda k: (x[k], -y[k])):
+        if y[k] > best:
+            best = y[k]
+            corner_x.append(x[k])
+            corner_y.append(y[k])
+    axes.step([*corner_x, x.max() * 2], [*corner_y, corner_y[-1]], where="post", color="0.75", lw=1.5, ls="-", marker="")
+    for kind, (marker, colour, _) in KINDS.items():
+        own = [k for k, name in enumerate(table.index) if _kind(name) == kind]
+        axes.plot(x[own], y[own], ls="", marker=marker, ms=8, color=COLOURS[colour], label=kind, mec="white", mew=0.8)
+    at = table.index.get_loc(found.choice.name)
+    ring = {"ls": "", "mfc": "none", "color": "0.2"}
+    axes.plot(x[at], y[at], marker="o", ms=18, mew=1.6, **ring)
+    axes.set_xscale("log")
+    axes.set_ylim(floor, 1.09)
+    axes.set_xlim(free / 1.6, x.max() * 2)
+    ticks = [10.0**power for power in range(0, 6) if free * 1.5 < 10.0**power < x.max() * 2]
+    axes.set_xticks([free, *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
+    axes.minorticks_off()
+    for k, height in enumerate(_spread(np.log10(x), y, 0.035 * (1.09 - floor))):
+        below = " (below)" if share[k] < floor else ""
+        away = 1.22 if k == at else 1.13  # outside the ring
+        axes.annotate(f"{k + 1}{below}", (x[k], y[k]), (x[k] * away, height), fontsize=11, va="center")
+    axes.set_xlabel("examples learned per event (log scale)")
+    axes.set_ylabel("share of the gain from frozen to the best")
+    key.axis("off")
+    lines = [f"{k + 1}  {name}" for k, name in enumerate(table.index)]
+    key.text(0, 1, "\n".join(lines), va="top", fontsize=11, linespacing=1.45, transform=key.transAxes)
+    handles, labels = axes.get_legend_handles_labels()
+    key.legend(handles, labels, loc="lower left", fontsize=10, borderpad=0, bbox_to_anchor=(-0.06, -0.02))
+
+
+def _spread(x: np.ndarray, y: np.ndarray, gap: float) -> np.ndarray:
+    """Heights of labels beside points: those that stand near each other are moved apart, and keep their order."""
+    out = y.astype(float).copy()
+    for _ in range(200):
+        moved = False
+        for a in range(len(x)):
+            for b in range(a + 1, len(x)):
+                apart = out[a] - out[b]
+                if abs(x[a] - x[b]) < 0.12 and abs(apart) < gap - 1e-9:
+                    shift = (gap - abs(apart)) / 2 * (1 if apart > 0 or (apart == 0 and y[a] >= y[b]) else -1)
+                    out[a] += shift
+                    out[b] -= shift
+                    moved = True
+        if not moved:
+            break
+    return out
+
+
+def shown_over_time(found: Race) -> list[str]:
+    """A handful to draw as lines: the recommended, the best, the pilot's, the best baseline, and the plain ones."""
+    order = found.table.index
+    baseline = [name for name in order if name in BASELINES][:1]
+    plain = ["frozen", "full retrain, growing", "per event"]
+    wanted = [found.choice.name, found.choice.best, found.pilot.name, *baseline, *plain]
+    return [name for name in dict.fromkeys(wanted) if name in order]
+
+
+def draw_over_time(figure, found: Race) -> None:
+    """The metric in consecutive stretches of the race."""
+    axes = figure.subplots()
+    for name in shown_over_time(found):
+        own = found.windows[found.windows["contender"] == name]
+        events = own["events"].cumsum() - own["events"] / 2
+        axes.plot(events / 1000 * found.track.score_every, own["quality"], label=name)
+    better = "higher" if found.track.task == "ranking" else "lower"
+    what = "baskets" if "event" in found.track.events and found.track.task == "ranking" else "events"
+    axes.set_xlabel(f"thousand {what} since the race began")
+    axes.set_ylabel(f"{METRIC[found.track.task]} ({better} is better)")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=11)
+
+
+# --------------------------------------------------------------------------------------------------- pages
+
+_STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 72rem; padding: 1.2rem; background: #fff; color: #1a1a1a;
+  font: 1.05rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: .2rem 0 1rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+p, li { max-width: 46rem; }
+.answer { border-left: .4rem solid #0072B2; background: #eef5fa; padding: .8rem 1.1rem; }
+.answer .do { font-size: 1.4rem; font-weight: 650; line-height: 1.3; margin: 0 0 .6rem; }
+.answer p { margin: .45rem 0; }
+.beware { border-left: .4rem solid #D55E00; background: #fdf2ea; padding: .5rem 1.1rem; }
+figure { margin: 0; }
+figure img { display: block; width: 100%; max-width: 58rem; min-width: 34rem; height: auto; }
+figcaption { max-width: 46rem; color: #444; font-size: .95rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { vertical-align: bottom; border-bottom: 2px solid #666; white-space: normal; }
+.name { text-align: left; white-space: normal; min-width: 13rem; }
+.name small { display: block; color: #555; line-height: 1.3; }
+tr.recommended td { background: #eef5fa; font-weight: 600; }
+tr.recommended small { font-weight: 400; }
+pre { overflow-x: auto; background: #f6f6f6; padding: .7rem; font-size: .88rem; white-space: pre-wrap; }
+dt { font-weight: 600; } dd { margin: 0 0 .5rem 1rem; max-width: 45rem; }
+footer { margin-top: 2rem; border-top: 1px solid #ccc; color: #555; font-size: .88rem; }
+@media (max-width: 30rem) { body { padding: .8rem; font-size: 1rem; } .answer .do { font-size: 1.2rem; } }
+@media print { body { max-width: none; font-size: 10pt; } .wide { overflow: visible; }
+  figure img { min-width: 0; } table { font-size: 7.5pt; } th, td { padding: .15rem .3rem; }
+  h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def to_html(found: Race, dataset: Dataset, *, seconds: float = 0.0) -> str:
+    """The report as one page, with pictures inside, no script, and nothing to fetch. Taught in chapter 09b."""
+    said = {name: escape(text) for name, text in answer(found).items()}
+    title = escape(dataset.card.title)
+    metric = METRIC[found.track.task]
+    frontier = _figure((9.0, 5.2), lambda figure: draw_frontier(figure, found))
+    over_time = _figure((9.0, 4.6), lambda figure: draw_over_time(figure, found))
+    alt_frontier = escape(
+        "Share of the gain against examples learned per event: "
+        + "; ".join(
+            f"{name} {_share(row['share of gain'])} at {row['examples per event']:.3g}"
+            for name, row in found.table.iterrows()
+        )
+    )
+    alt_time = escape(f"{metric} over the race, for {', '.join(shown_over_time(found))}; all are in windows.csv")
+    paragraphs = "".join(f"<p>{said[part]}</p>" for part in ("reason", "gain", "cheaper", "pilot") if said[part])
+    beware = f'<p class="beware"><strong>Beware.</strong> {said["beware"]}</p>' if said["beware"] else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Race: {title}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>How should a recommender on {title} be updated?</h1>
+<section class="answer">
+<p class="do">{said["do"]}</p>
+{paragraphs}
+</section>
+{beware}
+<h2>What quality costs</h2>
+<figure>
+<div class="wide"><img src="{frontier}" alt="{alt_frontier}"></div>
+<figcaption>Up is better, left is cheaper. The grey line joins the contenders that no other beats at less cost; the ring
+is the recommended one. Numbers are rows of the table below.</figcaption>
+</figure>
+<h2>Quality over time</h2>
+<figure>
+<div class="wide"><img src="{over_time}" alt="{alt_time}"></div>
+<figcaption>{metric} in up to twenty stretches of the race with the same number of events. A model that is never updated
+grows old; how fast it does is what updating is worth.</figcaption>
+</figure>
+<h2>All contenders</h2>
+<div class="wide">{_contenders(found)}</div>
+{_legend(found)}
+<h2>What was read</h2>
+{_what_was_read(found, dataset)}
+<h2>What was decided on what</h2>
+{_protocol(found)}
+<div class="wide">{_settings(found)}</div>
+<p>* the smallest or the largest that was tried: what lies beyond it might do better.</p>
+<h2>How to read this</h2>
+{_reading(found)}
+<footer><p>{escape(_versions())}. Seed {found.track.seed}{", quick" if found.track.quick else ""}.
+{f"The whole took {seconds:.0f} seconds." if seconds else ""}</p></footer>
+</body>
+</html>
+"""
+
+
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.0%}"
+
+
+def _contenders(found: Race) -> str:
+    metric = METRIC[found.track.task]
+    heads = (
+        "", "contender", metric, "share of gain", "examples per event", "CPU s", "model kB", "worse by", "over users",
+        "over time", "tied", "fits", "days old", f"{metric}, pilot",
+    )  # fmt: skip
+    rows = []
+    for number, (name, row) in enumerate(found.table.iterrows(), start=1):
+        name = str(name)
+        best = name == found.choice.best
+        cells = (
+            f"{row[metric]:.4f}",
+            _share(row["share of gain"]),
+            f"{row['examples per event']:,.2f}",
+            f"{row['CPU s']:.2f}",
+            f"{row['model kB']:,.0f}",
+            "" if best else f"{row['worse by'] + 0.0:.4f}",
+            "" if best else f"{row['low, users'] + 0.0:.4f} to {row['high, users'] + 0.0:.4f}",
+            "" if best else f"{row['low, blocks'] + 0.0:.4f} to {row['high, blocks'] + 0.0:.4f}",
+            "best" if best else "yes" if row["tied"] else "no",
+            f"{row['fits']:,}",
+            f"{row['days old']:,.2f}",
+            "–" if np.isnan(row[f"{metric}, pilot"]) else f"{row[f'{metric}, pilot']:.4f}",
+        )
+        marked = ' class="recommended"' if name == found.choice.name else ""
+        named = f'<td class="name">{escape(name)}<small>{escape(_what(name))}</small></td>'
+        rows.append(f"<tr{marked}><td>{number}</td>{named}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    head = "".join(
+        f'<th{" class=name" if what == "contender" else ""}>{escape(what)}</th>' for what in heads
+    )
+    return f'<table id="contenders"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _legend(found: Race) -> str:
+    unit = UNIT[found.track.task]
+    return (
+        "<p>The recommended one is shaded. <em>Worse by</em>: than the best, in "
+        f"{unit} an event, with 95 % intervals that resample users, and blocks of time; it is <em>tied</em> with the best "
+        "if the wider of the two holds zero. <em>Examples per event</em>: events learned for each that was raced on, each "
+        "pass counted, without the first fit, which all share. <em>CPU s</em>: of learning and predicting, on this machine. "
+        "<em>Days old</em>: median age of the newest label that the model had learned. All of it is in "
+        "<code>contenders.csv</code>, in full.</p>"
+    )
+
+
+def _what_was_read(found: Race, dataset: Dataset) -> str:
+    events, track = dataset.events, found.track
+    first, last = pd.to_datetime(events["timestamp"].iloc[[0, -1]], unit="s", utc=True)
+    out = (
+        f"<p>{len(events):,} rows, {events['user'].nunique():,} users, {events['item'].nunique():,} items, "
+        f"{first:%Y-%m-%d} to {last:%Y-%m-%d} (UTC). What is predicted: {_predicted(track.task)}.</p>"
+    )
+    if dataset.report is not None:
+        return out + f"<pre>{escape(str(dataset.report))}</pre>"
+    licence = f" Terms: {escape(dataset.card.licence)}" if dataset.card.licence else ""
+    return out + f"<p>A data set of the course, {escape(dataset.card.title)}: no row was left out.{licence}</p>"
+
+
+def _predicted(task: str) -> str:
+    return {
+        "rating": "the rating, judged by the root of the mean squared error",
+        "binary": "whether the label is 1, judged by the log loss",
+        "ranking": "which item is taken, judged by whether it stands among the first ten",
+    }[task]
+
+
+def _protocol(found: Race) -> str:
+    track = found.track
+    sliding = -(-track.retrain_every // 2)
+    late = "at once" if track.delay is None else f"late, by {escape(str(track.delay))}"
+    late += " events" if isinstance(track.delay, int) else ""
+    parts = [
+        f"The first {track.start:,} rows are the past. Settings were chosen on its later half, and the pilot ran over the "
+        f"same part. The {_raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
+        f"Labels arrive {late}. Each event is predicted before it is learned.",
+        f"Full retrains, and those of the hybrid: every {track.retrain_every:,} rows. Sliding ones: every {sliding:,} "
+        f"rows, on the latest {track.latest:,}.",
+    ]
+    if track.task == "ranking":
+        had = "leave the contest" if track.exclude_had else "stay in the contest, since people take things again"
+        parts.append(f"Candidates are all items seen so far; those that a user had already {had}.")
+    if track.score_every > 1:
+        parts.append(f"<strong>Scored: one event in {track.score_every}</strong>, evenly; all are learned.")
+    if track.label_range is not None and track.task == "rating":
+        low, high = track.label_range
+        parts.append(f"Predicted ratings are kept between {low:g} and {high:g}.")
+    return "<ul>" + "".join(f"<li>{part}</li>" for part in parts) + "</ul>"
+
+
+def _settings(found: Race) -> str:
+    names = ("epochs", "step_size", "update_step_size", "passes", "forget", "window")
+    names = tuple(name for name in names if name in found.settings)
+    metric = METRIC[found.track.task]
+    final = found.settings[found.settings["chosen"]].groupby("family", sort=False).tail(1)
+    tried = found.settings.groupby("family", sort=False)[metric].agg(["size", lambda values: values.isna().sum()])
+    head = "".join(
+        f"<th{' class=name' if k == 0 else ''}>{escape(name.replace('_', ' '))}</th>"
+        for k, name in enumerate(["family", *names, f"{metric}, later half of the past", "tried", "diverged"])
+    )
+    rows = ""
+    for _, row in final.iterrows():
+        own = found.settings[(found.settings["family"] == row["family"]) & (found.settings["round"] == row["round"])]
+        values = [_setting(row[name], own[name]) for name in names]
+        count, bad = tried.loc[row["family"]]
+        cells = "".join(f"<td>{value}</td>" for value in [*values, f"{row[metric]:.4f}", f"{count}", f"{bad}"])
+        rows += f'<tr><td class="name">{escape(USED_BY.get(row["family"], row["family"]))}</td>{cells}</tr>'
+    return f'<table id="settings"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+USED_BY = {
+    "full": "full retrains; also frozen",
+    "per event": "per event; also rehearsing and hybrid",
+    "windows": "windows; also every day",
+}
+
+
+def _setting(value: float, tried: pd.Series) -> str:
+    """A chosen setting; with a star if it is the smallest or largest of three or more that were tried last."""
+    if pd.isna(value):
+        return "–"
+    edge = tried.nunique() > 2 and value in (tried.min(), tried.max())
+    return f"{value:.4g}{'*' if edge else ''}"
+
+
+def _reading(found: Race) -> str:
+    return (
+        "<dl>"
+        "<dt>Is the answer sure?</dt><dd>It holds for this stream, these models and this stretch of time. Two contenders "
+        "whose intervals hold zero are a tie, and then the cheaper one is recommended. The intervals know of other users "
+        "and other days, not of another season or another model.</dd>"
+        "<dt>Why did the pilot say something else?</dt><dd>It saw less, and the stream may have changed. Its regret says "
+        "what that would have cost. Its settings were chosen on the part that it ran over, so its numbers flatter all that "
+        "were tuned.</dd>"
+        "<dt>What does it cost me?</dt><dd>Examples learned per event are the same on every machine: multiply them by what "
+        "one step of your model costs. CPU seconds are those of the course's small compiled models.</dd>"
+        "<dt>A baseline wins?</dt><dd>Then fresh counts are worth more here than factors are. It is a result: keep the "
+        "counts fresh first, and ask of any model that it beats them.</dd>"
+        "<dt>What next?</dt><dd>Run the recommended one beside what you have, on live traffic. A replay knows what people "
+        "did with what they were shown then, and not what they would have done with something else.</dd>"
+        "</dl><p>settings.csv holds every setting that was tried, windows.csv the quality over time of every contender.</p>"
+    )
+
+
+def _versions() -> str:
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "numba", "pandas", "scipy"))
+    return f"recsys-course {recsys_course.__version__}, Python {platform.python_version()}, {packages}"
