@@ -193,11 +193,15 @@ def _composed(results: list[Result], name: str, scores: np.ndarray, settings: di
     )
     staleness = np.min([result.staleness for result in results], axis=0)
     members = [result.name for result in results]
+    curves = [result.settings["learned"] for result in results]
+    rows = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
+    rows = np.sort(np.append(rows - 1e-9, rows))  # before and after a retrain, at which a curve jumps
+    learned = np.column_stack([rows, sum(np.interp(rows, *curve.T) for curve in curves)])
     return replace(
         first,
         name=name,
         scores=scores,
         staleness=staleness,
         cost=cost,
-        settings=first.settings | settings | {"members": members},
+        settings=first.settings | settings | {"members": members, "learned": learned},
     )

@@ -327,8 +327,8 @@ def race(
 ) -> None:
     """Race ways of updating on data of your own, and write a report that recommends one.
 
-    The first two fifths of the events are the past, on which settings are chosen and a pilot runs. The rest is raced on:
-    frozen, retrained, learning from each event, mixtures, and baselines that only count. A million events take minutes.
+    The first two fifths of the events are the past, on which settings are chosen and a pilot runs. The rest is raced:
+    frozen, retrained, learning from each event, mixtures, and baselines. A million events take minutes.
     """
     import time
 

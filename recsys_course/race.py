@@ -42,6 +42,7 @@ from recsys_course.models import (
     RunningMeans,
 )
 from recsys_course.pilot import Choice, choose
+from recsys_course.plan import make_plan
 from recsys_course.replay import Result, replay
 from recsys_course.report import METRIC, compare, quality, quality_by_window
 from recsys_course.strategies import Frozen, Hybrid, Incremental, PeriodicRetrain, Strategy
@@ -129,13 +130,11 @@ class Track:
             return ImplicitFactorization(n_factors, n_negatives=2, rng=self.rng(), **steps)
         if self.task == "binary":
             return MatrixFactorization(n_factors, loss="logistic", rng=self.rng(), **steps)
-        return MatrixFactorization(
-            n_factors, regularization=0.1, label_range=self.label_range, rng=self.rng(), **steps
-        )
+        return MatrixFactorization(n_factors, regularization=0.1, label_range=self.label_range, rng=self.rng(), **steps)
 
 
 def make_track(dataset: Dataset, *, delay: int | str | None = None, seed: int = 0, quick: bool = False) -> Track:
-    """Decide from a stream's length and its past how it is raced on; labels of the part that is scored are not looked at.
+    """Decide from a stream's length and its past how it is raced on; labels of the scored part are not looked at.
 
     Raises
     ------
@@ -156,6 +155,10 @@ def make_track(dataset: Dataset, *, delay: int | str | None = None, seed: int = 
     halfway = first_row_after(timestamps, round(start / 2))
     if n < LEAST_ROWS or not 0 < halfway < start < n:
         raise EventsError(f"{n} rows at {events['timestamp'].nunique()} moments are too few to race on: give more")
+    try:
+        make_plan(timestamps[:start], halfway, delay=delay)
+    except ValueError as problem:
+        raise EventsError(f"labels come too late for the first fifth of the stream to be learned: {problem}") from None
     past = events.iloc[:start]
     for part in (past.iloc[halfway:], events.iloc[start:]):
         if part["user"].nunique() < 2:
@@ -258,7 +261,13 @@ def _choose_settings(track: Track, advance: Callable[[str, float], None]) -> tup
                 raise EventsError(f"learning diverges with each step that was tried for {name!r}: look at the labels")
             chosen[name] = trials[best][1]
             tried += [
-                {"family": name, "round": number + 1, **trials[k][1], METRIC[track.task]: values[k], "chosen": k == best}
+                {
+                    "family": name,
+                    "round": number + 1,
+                    **trials[k][1],
+                    METRIC[track.task]: values[k],
+                    "chosen": k == best,
+                }
                 for k in own
             ]
     table = pd.DataFrame(tried)
@@ -493,7 +502,9 @@ def _compile(track: Track) -> None:
     if few["timestamp"].iloc[149] == few["timestamp"].iloc[-1]:
         return  # no future to predict in there; the first contender pays, and the numbers are the same
     small = replace(track, retrain_every=20, window=20, latest=100, delay=None)
-    for strategy in contenders(small, {name: _first(rounds) for name, (_, rounds) in _families(small).items()}).values():
+    for strategy in contenders(
+        small, {name: _first(rounds) for name, (_, rounds) in _families(small).items()}
+    ).values():
         _attempt(small, few, 0.5, strategy)
 
 

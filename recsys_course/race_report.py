@@ -147,7 +147,7 @@ def answer(found: Race) -> dict[str, str]:
     """
     track, table, name = found.track, found.table, found.choice.name
     metric, unit = METRIC[track.task], UNIT[track.task]
-    value, cost = table[metric].to_dict(), table["examples per event"].to_dict()
+    value, cost, seconds = (table[column].to_dict() for column in (metric, "examples per event", "CPU s"))
     said = {"do": f"{_do(name)}.", "reason": _sentence(found.choice.reason), "cheaper": "", "pilot": "", "beware": ""}
 
     users, blocks = found.gain["user"], found.gain["block"]
@@ -156,9 +156,9 @@ def answer(found: Race) -> dict[str, str]:
     else:
         said["gain"] = (
             f"{metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
-            f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over users "
-            f"and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns {_examples(cost[name])} "
-            f"an event, and took {table.at[name, 'CPU s']:.2g} CPU seconds for {_raced_rows(found):,} rows."
+            f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over "
+            f"users and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns "
+            f"{_examples(cost[name])} an event, and took {seconds[name]:.2g} CPU seconds for {_raced_rows(found):,} rows."
         )
         if min(users.low, blocks.low) <= 0:
             said["beware"] += "The gain over the frozen model is not certain: an interval holds zero. "
@@ -167,8 +167,8 @@ def answer(found: Race) -> dict[str, str]:
     if len(near):
         cheap = min(near, key=lambda one: (cost[one], -share.to_dict()[one]))
         said["cheaper"] = (
-            f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%} of the gain from the frozen model to the best "
-            f"with {_examples(cost[cheap])} an event."
+            f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%} of the gain from the frozen model to the "
+            f"best with {_examples(cost[cheap])} an event."
         )
     chosen = found.pilot.name
     if not found.lost:
@@ -179,8 +179,8 @@ def answer(found: Race) -> dict[str, str]:
         lost = found.lost["user"]
         said["pilot"] = (
             f"The pilot on the first {track.start:,} rows would have chosen {chosen}: {metric} {value[chosen]:.4f} on "
-            f"the race. Its regret, what it loses beside the best, is {lost.mean + 0.0:.4f} {unit} an event (over users "
-            f"{lost.low + 0.0:.4f} to {lost.high + 0.0:.4f})."
+            f"the race. Its regret, what it loses beside the best, is {lost.mean + 0.0:.4f} {unit} an event "
+            f"(over users {lost.low + 0.0:.4f} to {lost.high + 0.0:.4f})."
         )
     said["beware"] += " ".join(_warnings(found))
     return said
@@ -214,8 +214,8 @@ def _warnings(found: Race) -> list[str]:
         scored = len(np.unique(next(iter(found.results.values())).events))
         what = "basket" if "event" in track.events else "event"
         out.append(
-            f"The catalogue is large: only one {what} in {track.score_every} was scored, {scored:,} in the race, evenly "
-            f"over time. All were learned."
+            f"The catalogue is large: only one {what} in {track.score_every} was scored, {scored:,} in the race, "
+            f"evenly over time. All were learned."
         )
     if found.diverged:
         out.append(f"Learning diverged on the way: {', '.join(found.diverged)}. They are not in the table.")
@@ -272,7 +272,9 @@ def draw_frontier(figure, found: Race) -> None:
             best = y[k]
             corner_x.append(x[k])
             corner_y.append(y[k])
-    axes.step([*corner_x, x.max() * 2], [*corner_y, corner_y[-1]], where="post", color="0.75", lw=1.5, ls="-", marker="")
+    axes.step(
+        [*corner_x, x.max() * 2], [*corner_y, corner_y[-1]], where="post", color="0.75", lw=1.5, ls="-", marker=""
+    )
     for kind, (marker, colour, _) in KINDS.items():
         own = [k for k, name in enumerate(table.index) if _kind(name) == kind]
         axes.plot(x[own], y[own], ls="", marker=marker, ms=8, color=COLOURS[colour], label=kind, mec="white", mew=0.8)
@@ -428,7 +430,7 @@ grows old; how fast it does is what updating is worth.</figcaption>
 <div class="wide">{_settings(found)}</div>
 <p>* the smallest or the largest that was tried: what lies beyond it might do better.</p>
 <h2>How to read this</h2>
-{_reading(found)}
+{_READING}
 <footer><p>{escape(_versions())}. Seed {found.track.seed}{", quick" if found.track.quick else ""}.
 {f"The whole took {seconds:.0f} seconds." if seconds else ""}</p></footer>
 </body>
@@ -467,19 +469,17 @@ def _contenders(found: Race) -> str:
         marked = ' class="recommended"' if name == found.choice.name else ""
         named = f'<td class="name">{escape(name)}<small>{escape(_what(name))}</small></td>'
         rows.append(f"<tr{marked}><td>{number}</td>{named}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "".join(
-        f'<th{" class=name" if what == "contender" else ""}>{escape(what)}</th>' for what in heads
-    )
+    head = "".join(f"<th{' class=name' if what == 'contender' else ''}>{escape(what)}</th>" for what in heads)
     return f'<table id="contenders"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _legend(found: Race) -> str:
     unit = UNIT[found.track.task]
     return (
-        "<p>The recommended one is shaded. <em>Worse by</em>: than the best, in "
-        f"{unit} an event, with 95 % intervals that resample users, and blocks of time; it is <em>tied</em> with the best "
-        "if the wider of the two holds zero. <em>Examples per event</em>: events learned for each that was raced on, each "
-        "pass counted, without the first fit, which all share. <em>CPU s</em>: of learning and predicting, on this machine. "
+        "<p>The recommended one is shaded. <em>Examples per event</em>: events learned for each that was raced on, "
+        "each pass counted, without the first fit, which all share. <em>CPU s</em>: of learning and predicting, on this "
+        f"machine. <em>Worse by</em>: than the best, in {unit} an event, with 95 % intervals that resample users, and "
+        "blocks of time; it is <em>tied</em> with the best if the wider of the two holds zero. "
         "<em>Days old</em>: median age of the newest label that the model had learned. All of it is in "
         "<code>contenders.csv</code>, in full.</p>"
     )
@@ -512,8 +512,8 @@ def _protocol(found: Race) -> str:
     late = "at once" if track.delay is None else f"late, by {escape(str(track.delay))}"
     late += " events" if isinstance(track.delay, int) else ""
     parts = [
-        f"The first {track.start:,} rows are the past. Settings were chosen on its later half, and the pilot ran over the "
-        f"same part. The {_raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
+        f"The first {track.start:,} rows are the past. Settings were chosen on its later half, and the pilot ran over "
+        f"the same part. The {_raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
         f"Labels arrive {late}. Each event is predicted before it is learned.",
         f"Full retrains, and those of the hybrid: every {track.retrain_every:,} rows. Sliding ones: every {sliding:,} "
         f"rows, on the latest {track.latest:,}.",
@@ -530,11 +530,11 @@ def _protocol(found: Race) -> str:
 
 
 def _settings(found: Race) -> str:
-    names = ("epochs", "step_size", "update_step_size", "passes", "forget", "window")
-    names = tuple(name for name in names if name in found.settings)
+    usual = ("epochs", "step_size", "update_step_size", "passes", "forget", "window")
+    names = [name for name in usual if name in found.settings]
     metric = METRIC[found.track.task]
     final = found.settings[found.settings["chosen"]].groupby("family", sort=False).tail(1)
-    tried = found.settings.groupby("family", sort=False)[metric].agg(["size", lambda values: values.isna().sum()])
+    tried = found.settings.groupby("family")[metric].agg(["size", "count"])
     head = "".join(
         f"<th{' class=name' if k == 0 else ''}>{escape(name.replace('_', ' '))}</th>"
         for k, name in enumerate(["family", *names, f"{metric}, later half of the past", "tried", "diverged"])
@@ -543,8 +543,10 @@ def _settings(found: Race) -> str:
     for _, row in final.iterrows():
         own = found.settings[(found.settings["family"] == row["family"]) & (found.settings["round"] == row["round"])]
         values = [_setting(row[name], own[name]) for name in names]
-        count, bad = tried.loc[row["family"]]
-        cells = "".join(f"<td>{value}</td>" for value in [*values, f"{row[metric]:.4f}", f"{count}", f"{bad}"])
+        count, sound = tried.loc[row["family"]]
+        cells = "".join(
+            f"<td>{value}</td>" for value in [*values, f"{row[metric]:.4f}", f"{count}", f"{count - sound}"]
+        )
         rows += f'<tr><td class="name">{escape(USED_BY.get(row["family"], row["family"]))}</td>{cells}</tr>'
     return f'<table id="settings"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
@@ -564,23 +566,25 @@ def _setting(value: float, tried: pd.Series) -> str:
     return f"{value:.4g}{'*' if edge else ''}"
 
 
-def _reading(found: Race) -> str:
-    return (
-        "<dl>"
-        "<dt>Is the answer sure?</dt><dd>It holds for this stream, these models and this stretch of time. Two contenders "
-        "whose intervals hold zero are a tie, and then the cheaper one is recommended. The intervals know of other users "
-        "and other days, not of another season or another model.</dd>"
-        "<dt>Why did the pilot say something else?</dt><dd>It saw less, and the stream may have changed. Its regret says "
-        "what that would have cost. Its settings were chosen on the part that it ran over, so its numbers flatter all that "
-        "were tuned.</dd>"
-        "<dt>What does it cost me?</dt><dd>Examples learned per event are the same on every machine: multiply them by what "
-        "one step of your model costs. CPU seconds are those of the course's small compiled models.</dd>"
-        "<dt>A baseline wins?</dt><dd>Then fresh counts are worth more here than factors are. It is a result: keep the "
-        "counts fresh first, and ask of any model that it beats them.</dd>"
-        "<dt>What next?</dt><dd>Run the recommended one beside what you have, on live traffic. A replay knows what people "
-        "did with what they were shown then, and not what they would have done with something else.</dd>"
-        "</dl><p>settings.csv holds every setting that was tried, windows.csv the quality over time of every contender.</p>"
-    )
+_READING = """<dl>
+<dt>Is the answer sure?</dt>
+<dd>It holds for this stream, these models and this stretch of time. A contender whose difference to the best has an
+interval that holds zero is tied with it, and the cheapest of those is recommended. The intervals know of other users
+and other days, not of another season or another model.</dd>
+<dt>Why did the pilot say something else?</dt>
+<dd>It saw less, and the stream may have changed. Its regret says what that would have cost. Settings were chosen on the
+part that it ran over, so its numbers flatter all that were tuned.</dd>
+<dt>What does it cost me?</dt>
+<dd>Examples learned per event are the same on every machine: multiply them by what one step of your model costs. CPU
+seconds are those of the course's small compiled models.</dd>
+<dt>A baseline wins?</dt>
+<dd>Then fresh counts are worth more here than factors are. It is a result: keep the counts fresh first, and ask of any
+model that it beats them.</dd>
+<dt>What next?</dt>
+<dd>Run the recommended one beside what you have, on live traffic. A replay knows what people did with what they were
+shown then, and not what they would have done with something else.</dd>
+</dl>
+<p>settings.csv holds every setting that was tried, windows.csv the quality over time of every contender.</p>"""
 
 
 def _versions() -> str:

@@ -68,6 +68,9 @@ class Result:
     staleness : float64 ndarray, shape (n_scored,)
         Seconds from the newest label that the serving model has learned to the prediction.
     cost : Cost
+    settings : dict
+        Among others ``rows``, how many the strategy lived through, scored or not, and ``learned``, shape (n, 2): how
+        many rows were done, and how many examples it had learned by then; in between, they grew evenly.
     """
 
     name: str
@@ -178,6 +181,7 @@ def replay(
     first_fit, first_seconds = strategy.examples_learned, time.process_time() - began
 
     scores = np.empty(len(events) - start)
+    learned = []  # rows done, and examples learned by then
     began = time.process_time()
     block = 0
     while block < len(plan):
@@ -187,6 +191,7 @@ def replay(
                 strategy.retrain(history.until(plan.known[block]), arrived)
             elif len(arrived):
                 strategy.update(arrived)
+        learned.append((plan.starts[block] - start, strategy.examples_learned - first_fit))
         stop = _next_retrain(plan, block) if fused else block + 1
         out = strategy.run(events, plan, block, stop, contest) if fused else None
         if out is None:
@@ -194,6 +199,7 @@ def replay(
             out = _predict_block(strategy, events, plan, block, contest)
         scores[plan.starts[block] - start : plan.ends[stop - 1] - start] = out
         block = stop
+        learned.append((plan.ends[block - 1] - start, strategy.examples_learned - first_fit))
         if progress is not None:
             progress((plan.ends[block - 1] - start) / (len(events) - start))
     cost = Cost(
@@ -222,6 +228,7 @@ def replay(
             "first_fit_examples": first_fit,
             "first_fit_cpu_seconds": first_seconds,
             "rows": len(events) - start,
+            "learned": np.array(learned, dtype=float),
         },
     )
 

@@ -14,7 +14,7 @@ from recsys_course.metrics.losses import row_log_loss
 from recsys_course.metrics.ranking import recall
 from recsys_course.replay import Result
 
-__all__ = ["METRIC", "compare", "per_event", "quality", "quality_by_window", "summary"]
+__all__ = ["METRIC", "compare", "examples_by_window", "per_event", "quality", "quality_by_window", "summary"]
 
 METRIC = {"rating": "RMSE", "binary": "log loss", "ranking": "recall@10"}
 
@@ -85,6 +85,30 @@ def quality_by_window(result: Result, *, windows: int = 20) -> pd.DataFrame:
             "quality": _in_unit(result.task, grouped["value"].mean()),
         }
     ).reset_index(drop=True)
+
+
+def examples_by_window(result: Result, *, windows: int = 20) -> np.ndarray:
+    """Examples learned by the end of each stretch of :func:`quality_by_window`, shape (windows,); no first fit.
+
+    Notes
+    -----
+    Taught in chapter 09b.
+
+    Examples
+    --------
+    >>> from recsys_course.models import RunningMeans
+    >>> from recsys_course.replay import replay
+    >>> from recsys_course.strategies import PeriodicRetrain
+    >>> stream = pd.DataFrame({"user": 1, "item": 7, "label": 3.0, "timestamp": range(10)})
+    >>> result = replay(stream, PeriodicRetrain(RunningMeans(), every=2), task="rating", warmup=0.4)
+    >>> examples_by_window(result, windows=3)  # fitted to 6 events, and then to 8
+    array([ 0.,  6., 14.])
+    """
+    last = np.flatnonzero(np.append(np.diff(result.events) != 0, True))  # the last row of each event
+    ends = last[np.arange(1, windows + 1) * len(last) // windows - 1]
+    rows, learned = result.settings["learned"].T
+    # A retrain between two stretches belongs to the second: look a moment before it.
+    return np.interp(result.rows[ends] - result.rows[0] + 1 - 1e-6, rows, learned).round(3)
 
 
 def summary(results: list[Result], *, timing: bool = False) -> pd.DataFrame:

@@ -118,6 +118,16 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     assert inside["naive"] < 120
 
 
+def test_very_many_groups_are_put_together_and_the_interval_stays():
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(25_000), 2)
+    values = rng.normal(size=25_000)[users] + 0.1 * rng.normal(size=50_000)
+    interval = group_interval(values, users, rng=rng, samples=200)
+    # The standard error of a mean of 25,000 independent numbers with a deviation of 1.
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 / 25_000**0.5, rel=0.2)
+    assert interval.mean == values.mean()
+
+
 def test_intervals_refuse_what_they_cannot_do():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="two groups"):

@@ -259,6 +259,26 @@ def test_bad_arguments_say_what_to_do(changes, message):
         replay(ratings(), Frozen(RunningMeans()), **arguments)
 
 
+@pytest.mark.parametrize("kind", ["films", "baskets"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_scoring_a_share_learns_all_and_says_the_same_of_it(kind, fused):
+    stream = ratings().assign(label=1.0) if kind == "films" else baskets()
+    strategy = Hybrid(next(iter(rankers().values())), retrain_every=60, every=5)
+    whole, part = (replay(stream, strategy, task="ranking", score_every=k, fused=fused) for k in (1, 3))
+    kept = np.isin(whole.events, np.unique(whole.events)[::3])
+    for name in ("rows", "scores", "labels", "timestamps", "users", "events", "staleness"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[kept])
+    assert part.cost.examples == whole.cost.examples
+    assert part.examples_per_event == whole.examples_per_event == whole.cost.examples / len(whole.rows)
+    assert 0 < kept.sum() < len(kept)
+
+
+@pytest.mark.parametrize(("task", "score_every"), [("ranking", 0), ("rating", 2)])
+def test_a_share_to_score_is_a_matter_of_rankings(task, score_every):
+    with pytest.raises(ValueError, match="score_every must be at least 1"):
+        replay(ratings().assign(label=1.0), Frozen(Popularity()), task=task, score_every=score_every)
+
+
 def test_a_plan_never_cuts_an_instant():
     times = np.repeat([1, 2, 3, 4], [3, 4, 1, 5])
     plan = make_plan(times, 3, update_every=2)

@@ -50,8 +50,8 @@ def group_interval(values, groups, *, rng: np.random.Generator, samples: int = 1
     -----
     Each sample draws as many groups as there are, with replacement, and takes the mean over their rows (a ratio of
     sums); the interval is that of percentiles. More than 20,000 groups are put together at random into so many first:
-    what is independent stays so, and the time that it takes is bounded. Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    ISBN 9780412042317. Taught in chapter 00.
+    what is independent stays so, and the time that it takes is bounded.
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ISBN 9780412042317. Taught in chapter 00.
 
     Examples
     --------
