@@ -158,7 +158,8 @@ def answer(found: Race) -> dict[str, str]:
             f"{metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
             f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over "
             f"users and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns "
-            f"{_examples(cost[name])} an event, and took {seconds[name]:.2g} CPU seconds for {_raced_rows(found):,} rows."
+            f"{_examples(cost[name])} an event, and took {seconds[name]:.2g} CPU seconds for "
+            f"{_raced_rows(found):,} rows."
         )
         if min(users.low, blocks.low) <= 0:
             said["beware"] += "The gain over the frozen model is not certain: an interval holds zero. "
@@ -477,11 +478,11 @@ def _legend(found: Race) -> str:
     unit = UNIT[found.track.task]
     return (
         "<p>The recommended one is shaded. <em>Examples per event</em>: events learned for each that was raced on, "
-        "each pass counted, without the first fit, which all share. <em>CPU s</em>: of learning and predicting, on this "
-        f"machine. <em>Worse by</em>: than the best, in {unit} an event, with 95 % intervals that resample users, and "
-        "blocks of time; it is <em>tied</em> with the best if the wider of the two holds zero. "
-        "<em>Days old</em>: median age of the newest label that the model had learned. All of it is in "
-        "<code>contenders.csv</code>, in full.</p>"
+        "each pass counted, without the first fit, which all share. <em>CPU s</em>: of learning and predicting, on "
+        f"this machine. <em>Worse by</em>: than the best, in {unit} an event, with 95 % intervals that resample users, "
+        "and blocks of time; it is <em>tied</em> with the best if the wider of the two holds zero. <em>Days old</em>: "
+        "median age of the newest label that the model had learned. All of it is in <code>contenders.csv</code>, in "
+        "full.</p>"
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from recsys_course import cli, data, race_report
 from recsys_course import race as racing
+from recsys_course.blending import ensemble
 from recsys_course.data.dataset import Card, Dataset
 from recsys_course.events import EventsError
 from recsys_course.models import MatrixFactorization
@@ -194,6 +195,9 @@ def test_yes_and_no_and_a_delay_that_reaches_all():
     for name in ("per event", "biases only", "ensemble", "fusion"):
         assert np.median(at_once.results[name].staleness) < 600
         assert late.results[name].staleness.min() >= 3600
+    members = [late.results[name] for name in ("per event", "full retrain, growing")]
+    late_too = ensemble(members, late.track.events, delay="1h")  # it learns weights, and must not see labels early
+    np.testing.assert_array_equal(late.results["ensemble"].scores, late_too.scores)
     assert "running means" not in late.table.index and "log loss" in late.table.columns
     assert late.table["log loss"].between(0.2, 1.5).all()
     assert "late, by 1h" in page_of(late, shop).text
