@@ -364,7 +364,7 @@ def race(
     page = race_report.write(found, dataset, out, force=force, seconds=time.monotonic() - began)
     said = race_report.answer(found)
     _print(f"\n{said['do']}")
-    for part in ("reason", "gain", "cheaper", "pilot", "beware"):
+    for part in ("reason", "gain", "cheaper", "factors", "pilot", "beware"):
         if said[part]:
             _print(said[part])
     _print(f"\nThe report: {page}")

@@ -55,8 +55,8 @@ MOST_SCORES = 4_000_000_000  # scores of items in one replay of a ranking: about
 WINDOWS = 20
 
 # What is tried. Steps of fits are multiples of the model's usual one, steps of updates of the one chosen for fits.
-EPOCHS, STEPS, UPDATES, PASSES = (2, 5, 10, 20), (0.2, 0.5, 1.0, 2.0), (0.1, 0.3, 1.0, 2.0, 4.0), (1, 5)
-QUICK_EPOCHS, QUICK_STEPS, QUICK_UPDATES, QUICK_PASSES = (3, 10), (0.3, 1.0), (0.3, 1.0, 2.0), (1,)
+EPOCHS, STEPS, UPDATES, PASSES = (2, 5, 10, 20), (0.2, 0.5, 1.0, 2.0, 4.0), (0.1, 0.3, 1.0, 2.0, 4.0), (1, 5)
+QUICK_EPOCHS, QUICK_STEPS, QUICK_UPDATES, QUICK_PASSES = (3, 10), (0.3, 1.0), (0.3, 1.0, 3.0), (1,)
 
 Chosen = Mapping[str, Any]
 

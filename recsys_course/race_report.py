@@ -143,12 +143,13 @@ def answer(found: Race) -> dict[str, str]:
 
     Returns
     -------
-    dict from {"do", "reason", "gain", "cheaper", "pilot", "beware"} to a sentence, or to "" where there is none.
+    dict from {"do", "reason", "gain", "cheaper", "factors", "pilot", "beware"} to a sentence, or to "" if there is none.
     """
     track, table, name = found.track, found.table, found.choice.name
     metric, unit = METRIC[track.task], UNIT[track.task]
     value, cost, seconds = (table[column].to_dict() for column in (metric, "examples per event", "CPU s"))
-    said = {"do": f"{_do(name)}.", "reason": _sentence(found.choice.reason), "cheaper": "", "pilot": "", "beware": ""}
+    said = {"do": f"{_do(name)}.", "reason": _sentence(found.choice.reason)}
+    said |= dict.fromkeys(("cheaper", "factors", "pilot", "beware"), "")
 
     users, blocks = found.gain["user"], found.gain["block"]
     if name == "frozen":
@@ -170,6 +171,12 @@ def answer(found: Race) -> dict[str, str]:
         said["cheaper"] = (
             f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%} of the gain from the frozen model to the "
             f"best with {_examples(cost[cheap])} an event."
+        )
+    if name in BASELINES:
+        best = next(one for one in table.index if one not in BASELINES)
+        said["factors"] = (
+            f"It has no factors. Of those that have, {best} did best: {metric} {value[best]:.4f}, "
+            f"{_share(share[best])} of the gain, with {_examples(cost[best])} an event."
         )
     chosen = found.pilot.name
     if not found.lost:
@@ -392,7 +399,9 @@ def to_html(found: Race, dataset: Dataset, *, seconds: float = 0.0) -> str:
         )
     )
     alt_time = escape(f"{metric} over the race, for {', '.join(shown_over_time(found))}; all are in windows.csv")
-    paragraphs = "".join(f"<p>{said[part]}</p>" for part in ("reason", "gain", "cheaper", "pilot") if said[part])
+    paragraphs = "".join(
+        f"<p>{said[part]}</p>" for part in ("reason", "gain", "cheaper", "factors", "pilot") if said[part]
+    )
     beware = f'<p class="beware"><strong>Beware.</strong> {said["beware"]}</p>' if said["beware"] else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -440,14 +449,14 @@ grows old; how fast it does is what updating is worth.</figcaption>
 
 
 def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.0%}"
+    return "–" if np.isnan(value) else f"{round(value, 2) + 0.0:.0%}"
 
 
 def _contenders(found: Race) -> str:
     metric = METRIC[found.track.task]
     heads = (
-        "", "contender", metric, "share of gain", "examples per event", "CPU s", "model kB", "worse by", "over users",
-        "over time", "tied", "fits", "days old", f"{metric}, pilot",
+        "", "contender", metric, "share of gain", "examples per event", "CPU s", "model kB", "tied", "worse by",
+        "over users", "over time", "fits", "days old", f"{metric}, pilot",
     )  # fmt: skip
     rows = []
     for number, (name, row) in enumerate(found.table.iterrows(), start=1):
@@ -459,10 +468,10 @@ def _contenders(found: Race) -> str:
             f"{row['examples per event']:,.2f}",
             f"{row['CPU s']:.2f}",
             f"{row['model kB']:,.0f}",
+            "best" if best else "yes" if row["tied"] else "no",
             "" if best else f"{row['worse by'] + 0.0:.4f}",
             "" if best else f"{row['low, users'] + 0.0:.4f} to {row['high, users'] + 0.0:.4f}",
             "" if best else f"{row['low, blocks'] + 0.0:.4f} to {row['high, blocks'] + 0.0:.4f}",
-            "best" if best else "yes" if row["tied"] else "no",
             f"{row['fits']:,}",
             f"{row['days old']:,.2f}",
             "–" if np.isnan(row[f"{metric}, pilot"]) else f"{row[f'{metric}, pilot']:.4f}",
