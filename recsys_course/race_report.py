@@ -143,7 +143,7 @@ def answer(found: Race) -> dict[str, str]:
 
     Returns
     -------
-    dict from {"do", "reason", "gain", "cheaper", "factors", "pilot", "beware"} to a sentence, or to "" if there is none.
+    dict from {"do", "reason", "gain", "cheaper", "factors", "pilot", "beware"} to a sentence, "" where there is none.
     """
     track, table, name = found.track, found.table, found.choice.name
     metric, unit = METRIC[track.task], UNIT[track.task]
