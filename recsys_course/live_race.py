@@ -264,10 +264,11 @@ for (const root of document.querySelectorAll(".NAME")) {{
   }};
   const panel = document.createElement("div");
   panel.style.cssText = "display:flex;flex-wrap:wrap;gap:1em;align-items:center;font:14px sans-serif;color:#222";
+  panel.dataset.lmSuppressShortcuts = "true";  // JupyterLab keeps its hands off keys that are pressed in here
   panel.innerHTML = '<button type="button" style="min-width:6em;padding:.4em">Play</button>' +
     '<label>speed <input class="speed" type="range" min="1" max="20" step="1" value="4"></label>' +
     '<label style="flex:1;display:flex">position ' +
-    '<input class="position" type="range" min="0" step="0.05" style="flex:1"></label>';
+    '<input class="position" type="range" min="0" step="0.25" style="flex:1"></label>';
   root.append(panel);
   const [button, speed, position] = ["button", ".speed", ".position"].map((name) => panel.querySelector(name));
   position.max = count - 1;
