@@ -519,7 +519,7 @@ def _table(track: Track, raced: dict[str, Result], choice: Choice, pilot: Choice
     rows = {}
     for name in choice.table.index:
         result, row = raced[name], {metric: values[name]}
-        row["share of gain"] = (values["frozen"] - values[name]) / whole if whole else np.nan
+        row["share of gain"] = (values["frozen"] - values[name]) / whole + 0.0 if whole else np.nan
         row["worse by"] = 0.0
         for by in ("user", "block"):
             gap = None if name == choice.best else _better(raced[choice.best], result, sign, by, track)

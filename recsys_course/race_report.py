@@ -309,20 +309,23 @@ def draw_frontier(figure, found: Race) -> None:
 
 
 def _spread(x: np.ndarray, y: np.ndarray, gap: float) -> np.ndarray:
-    """Heights of labels beside points: those that stand near each other are moved apart, and keep their order."""
+    """Heights of labels beside points: those that would touch are stacked around their middle, in their order."""
     out = y.astype(float).copy()
-    for _ in range(200):
-        moved = False
-        for a in range(len(x)):
-            for b in range(a + 1, len(x)):
-                apart = out[a] - out[b]
-                if abs(x[a] - x[b]) < 0.12 and abs(apart) < gap - 1e-9:
-                    shift = (gap - abs(apart)) / 2 * (1 if apart > 0 or (apart == 0 and y[a] >= y[b]) else -1)
-                    out[a] += shift
-                    out[b] -= shift
-                    moved = True
-        if not moved:
-            break
+    column = np.empty(len(x), int)
+    order = np.argsort(x, kind="stable")
+    column[order] = np.cumsum(np.append(0, np.diff(x[order]) > 0.12))
+    for number in range(column.max() + 1):
+        own = np.flatnonzero(column == number)
+        stacks: list[list[int]] = []
+        for k in own[np.argsort(y[own], kind="stable")]:
+            stacks.append([k])
+            # A stack reaches (n - 1) / 2 gaps up and down from the mean of its points.
+            while (
+                len(stacks) > 1 and y[stacks[-1]].mean() - y[stacks[-2]].mean() < gap * sum(map(len, stacks[-2:])) / 2
+            ):
+                stacks[-2:] = [stacks[-2] + stacks[-1]]
+        for stack in stacks:
+            out[stack] = y[stack].mean() + gap * (np.arange(len(stack)) - (len(stack) - 1) / 2)
     return out
 
 

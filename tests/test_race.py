@@ -148,7 +148,7 @@ def test_what_is_scored_decides_nothing_beforehand(found):
     pd.testing.assert_frame_equal(clean.settings, other.settings)
     pd.testing.assert_frame_equal(clean.pilot.table, other.pilot.table)
     assert clean.pilot.name == other.pilot.name and clean.pilot.reason == other.pilot.reason
-    assert not np.allclose(clean.table["RMSE"].sort_index(), other.table["RMSE"].sort_index())
+    assert clean.table.at["frozen", "RMSE"] != other.table.at["frozen", "RMSE"]
     assert clean.track.label_range == (ratings().events["label"][:600].min(), ratings().events["label"][:600].max())
 
 
@@ -343,11 +343,22 @@ def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found
     assert [p.name for p in folder.parent.iterdir()] == ["report"]
 
 
+def test_labels_of_points_that_touch_are_stacked_in_their_order():
+    x, y = np.array([0, 0, 0, 0, 0.05, 3]), np.array([0.211, 0.195, 0.209, 1.0, 0.2, 0.2])
+    out = race_report._spread(x, y, 0.05)
+    near = out[[1, 4, 2, 0]]
+    np.testing.assert_allclose(np.diff(near), 0.05)
+    assert near.mean() == pytest.approx(y[[1, 4, 2, 0]].mean())
+    assert out[3] == 1.0 and out[5] == 0.2  # far away: left where they are
+
+
 def test_a_tie_and_a_cheaper_way_are_said(found):
-    said = race_report.answer(found)
+    costly = replace(found, choice=replace(found.choice, name="full retrain, growing"))
     share, cost = found.table["share of gain"], found.table["examples per event"]
-    near = share.index[(share >= 0.9) & (cost < 0.5 * cost[found.choice.name])]
-    assert bool(said["cheaper"]) == bool(len(near))
+    cheap = cost[(share >= 0.9) & (cost < 0.5 * cost["full retrain, growing"])].idxmin()
+    assert f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%}" in race_report.answer(costly)["cheaper"]
+    cheapest = replace(found, choice=replace(found.choice, name=cheap))
+    assert race_report.answer(cheapest)["cheaper"] == ""
     still = race(ratings(jump=0.0, n=900), quick=True)
     nothing = replace(still, choice=replace(still.choice, name="frozen"))
     assert race_report.answer(nothing)["do"] == "Leave the model as it is."
