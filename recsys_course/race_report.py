@@ -165,7 +165,7 @@ def answer(found: Race) -> dict[str, str]:
         if min(users.low, blocks.low) <= 0:
             said["beware"] += "The gain over the frozen model is not certain: an interval holds zero. "
     share = table["share of gain"]
-    near = share.index[(share >= 0.9) & (table["examples per event"] < 0.5 * cost[name])]
+    near = share.index[(share >= 0.9) & (table["examples per event"] < 0.6 * cost[name])]
     if len(near):
         cheap = min(near, key=lambda one: (cost[one], -share.to_dict()[one]))
         said["cheaper"] = (

@@ -355,7 +355,7 @@ def test_labels_of_points_that_touch_are_stacked_in_their_order():
 def test_a_tie_and_a_cheaper_way_are_said(found):
     costly = replace(found, choice=replace(found.choice, name="full retrain, growing"))
     share, cost = found.table["share of gain"], found.table["examples per event"]
-    cheap = cost[(share >= 0.9) & (cost < 0.5 * cost["full retrain, growing"])].idxmin()
+    cheap = cost[(share >= 0.9) & (cost < 0.6 * cost["full retrain, growing"])].idxmin()
     assert f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%}" in race_report.answer(costly)["cheaper"]
     cheapest = replace(found, choice=replace(found.choice, name=cheap))
     assert race_report.answer(cheapest)["cheaper"] == ""
