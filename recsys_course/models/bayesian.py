@@ -147,6 +147,10 @@ class BayesianFactorization(RatingModel):
         out[:, ~met_items] = -np.inf
         return out
 
+    def parameters(self):
+        """Not to be had: a posterior is a crowd of parameters, and their mean is none of them."""
+        raise TypeError("a Bayesian factorisation has no single parameters: ask predict_with_spread")
+
     @property
     def noise(self) -> float:
         """Standard deviation of a single rating about what is expected of it, in the latest draw."""
