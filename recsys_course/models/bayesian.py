@@ -64,8 +64,8 @@ class BayesianFactorization(RatingModel):
     Salakhutdinov and Mnih, ICML 2008, 10.1145/1390156.1390267, drew whole rows at a time; drawing one number at a time,
     as Rendle's libFM does (TIST 3(3), 2012, 10.1145/2168752.2168771), costs n_factors instead of n_factors**2 a rating.
     The ratings are kept: an update is a continuation of the same walk over more of them. A stranger's vector counts as
-    zero, which is not that of the average user, since implicit terms need not average to zero: the chapter measures
-    what that costs, and mends it with ``score_items``. Taught in chapter 06a.
+    zero, which is not that of the average user: vectors need not average to zero, with implicit terms or without. The
+    chapter measures what that costs, and mends it with ``score_items``. Taught in chapter 06a.
 
     Examples
     --------

@@ -256,12 +256,13 @@ def regrouped(R, labels, mu, bu, bi, p, Q, Y, eta, lam):
 
 # %% check="regrouped" points=3
 class Counted(np.ndarray):
-    """An array that counts the rows written to it."""
+    """An array that counts the rows written to it (and not those written to copies of it)."""
 
-    written = 0
+    written, watched = 0, None
 
     def __setitem__(self, key, value):
-        Counted.written += np.size(np.asarray(self)[key]) // self.shape[1]
+        if self is Counted.watched:
+            Counted.written += np.size(np.asarray(self)[key]) // self.shape[1]
         super().__setitem__(key, value)
 
 
@@ -269,7 +270,7 @@ rng = np.random.default_rng(2)
 R, labels = rng.permutation(40)[:25], rng.uniform(1, 5, size=25)
 first = [rng.normal(0, 0.3, size=size) for size in (40, 5, (40, 5), (40, 5))]  # bi, p, Q, Y
 asked, given = ([a.copy() for a in first] for _ in range(2))
-given[3] = given[3].view(Counted)
+given[3] = Counted.watched = given[3].view(Counted)
 Counted.written = 0
 bias = regrouped(R, labels, 3.5, 0.1, *given, 0.05, 0.2)
 written = Counted.written
