@@ -49,7 +49,9 @@ row, n = solve_row(Q, [1, 4], [2, 1], 3.0, 0.5), np.array([0, 2, 0, 0, 1, 0, 0])
 C = np.diag(1 + 3.0 * n)
 dense = np.linalg.solve(Q.T @ C @ Q + 0.5 * np.eye(3), Q.T @ C @ (n > 0))
 assert np.shape(row) == (3,), "the row has one number per factor"
-assert np.allclose(row, dense), "not the dense solution: what is the confidence of a pair taken twice, and on which side does it stand?"
+assert np.allclose(row, dense), (
+    "not the dense solution: what is the confidence of a pair taken twice, and on which side does it stand?"
+)
 assert np.allclose(solve_row(Q, [], [], 3.0, 0.5), 0), "who took nothing has a row of zeros"
 
 
@@ -173,7 +175,9 @@ def for_newcomer(model, items, k):
     ### BEGIN SOLUTION
     had = pd.DataFrame({"user": "guest", "item": items, "label": 1.0, "timestamp": 0})
     row = model.fold_in_users(had)[0]
-    scores = pd.Series(model.item_factors @ row, index=model.known_items).drop(items, errors="ignore")
+    scores = pd.Series(model.item_factors @ row, index=model.known_items).drop(
+        items, errors="ignore"
+    )
     return scores.sort_values(ascending=False, kind="stable").index[:k].tolist()
     ### END SOLUTION
 
@@ -183,7 +187,9 @@ past, guest = events[events["user"] != 15], events[events["user"] == 15]["item"]
 model = WeightedALS(16, alpha=1.0, regularization=10.0, rng=np.random.default_rng(0)).fit(past)
 users, learned = model.user_factors.copy(), model.examples_learned
 shown = for_newcomer(model, guest, 10)
-assert len(shown) == 10 and not set(shown) & set(guest), "ten films, and none that was taken already"
+assert len(shown) == 10 and not set(shown) & set(guest), (
+    "ten films, and none that was taken already"
+)
 assert model.user_factors.shape == users.shape and model.examples_learned == learned, (
     "the model has learned: fold in, do not update"
 )
@@ -199,7 +205,9 @@ assert for_newcomer(model, [*guest, -7], 3) == shown[:3], "an unknown film shoul
 # %% wrong="newcomer"
 # Shows the popular, whoever asks.
 def for_newcomer(model, items, k):
-    scores = pd.Series(model.score_items(["guest"], model.known_items)[0], index=model.known_items)
+    scores = pd.Series(
+        model.score_items(["guest"], model.known_items)[0], index=model.known_items
+    )
     return scores.drop(items, errors="ignore").nlargest(k).index.tolist()
 
 
@@ -221,7 +229,9 @@ def for_newcomer(model, items, k):
 def ndcg_after(model, before, after):
     """Mean nDCG@10 of what users known by then took later, among all items known by then that they had not."""
     items, users = pd.Index(before["item"].unique()), pd.Index(before["user"].unique())
-    right = after[after["user"].isin(users) & after["item"].isin(items)].drop_duplicates(["user", "item"])
+    right = after[after["user"].isin(users) & after["item"].isin(items)].drop_duplicates(
+        ["user", "item"]
+    )
     asked = pd.Index(right["user"].unique())
     had = before[before["user"].isin(asked)]
     out = np.zeros((len(asked), len(items)), bool)
@@ -264,7 +274,9 @@ finally:
     WeightedALS.fit = original_fit
 assert {alpha for alpha, *_ in fits} == {0.1, 2.0, 500.0}, "fit one model for each candidate"
 assert all(n == 15_000 for _, n, _ in fits), "fit to the first three quarters"
-assert all(last <= stream["timestamp"].iloc[15_000] for *_, last in fits), "a fit has seen the future"
+assert all(last <= stream["timestamp"].iloc[15_000] for *_, last in fits), (
+    "a fit has seen the future"
+)
 measured = {
     alpha: ndcg_after(
         WeightedALS(
@@ -321,10 +333,14 @@ def blend(past):
     def standardised(scores):
         scores = np.where(np.isfinite(scores), scores, np.nan)
         spread = np.nanstd(scores, axis=1, keepdims=True)
-        return np.nan_to_num((scores - np.nanmean(scores, axis=1, keepdims=True)) / (spread + 1e-9), nan=-9)
+        return np.nan_to_num(
+            (scores - np.nanmean(scores, axis=1, keepdims=True)) / (spread + 1e-9), nan=-9
+        )
 
     def score(users, items):
-        return standardised(als.score_items(users, items)) + 0.5 * standardised(recent.score_items(users, items))
+        return standardised(als.score_items(users, items)) + 0.5 * standardised(
+            recent.score_items(users, items)
+        )
 
     return score
     ### END SOLUTION
@@ -340,12 +356,16 @@ before, after = events.iloc[:40_000], events.iloc[40_000:50_000]
 mine = ndcg_after(Scored(blend(before)), before, after)
 rng = np.random.default_rng(0)
 parts = {
-    "weighted ALS": WeightedALS(32, alpha=1.0, regularization=10.0, sweeps=10, rng=rng).fit(before),
+    "weighted ALS": WeightedALS(32, alpha=1.0, regularization=10.0, sweeps=10, rng=rng).fit(
+        before
+    ),
     "popularity, window": Popularity(window=3000).fit(before),
 }
 for name, part in parts.items():
     alone = ndcg_after(part, before, after)
-    assert mine > alone, f"{name} alone has {alone:.3f}, your blend {mine:.3f}: in which units do you add?"
+    assert mine > alone, (
+        f"{name} alone has {alone:.3f}, your blend {mine:.3f}: in which units do you add?"
+    )
 stranger = blend(before)(np.array([-1]), before["item"].unique()[:50])
 assert stranger.shape == (1, 50) and np.isfinite(stranger).all(), "a stranger needs a list, too"
 assert len(np.unique(stranger)) > 1, "a stranger gets no order"
@@ -355,7 +375,9 @@ assert len(np.unique(stranger)) > 1, "a stranger gets no order"
 # One part alone.
 def blend(past):
     rng = np.random.default_rng(0)
-    return WeightedALS(32, alpha=1.0, regularization=10.0, sweeps=10, rng=rng).fit(past).score_items
+    return (
+        WeightedALS(32, alpha=1.0, regularization=10.0, sweeps=10, rng=rng).fit(past).score_items
+    )
 
 
 # %% wrong="blend"
@@ -363,4 +385,6 @@ def blend(past):
 def blend(past):
     als = WeightedALS(32, alpha=1.0, regularization=10.0, rng=np.random.default_rng(0)).fit(past)
     recent = Popularity(window=3000).fit(past)
-    return lambda users, items: als.score_items(users, items) * 1e-9 + recent.score_items(users, items)
+    return lambda users, items: (
+        als.score_items(users, items) * 1e-9 + recent.score_items(users, items)
+    )
