@@ -1114,7 +1114,7 @@ plt.show()
 
 # %% [markdown]
 # "Gain" is against frozen, averaged over days 45 to 95, its interval over readers. Frozen loses ground from the start, and a great deal when tastes jump (solid line). Updating (dashed) and refitting from everything (dash-dotted) recover together, and are level: the update learned each purchase once, the refits took more than a hundred times as many
-# examples. Refitting from the latest 20 days (dotted) forgets too much: on this shop few purchases a reader are left, and it stands below frozen on average, and above it only when frozen is two months old. Updating keeps all counts, too, so it can never forget a taste that is gone; whether, when and how to forget is for the chapters on drift and strategies.
+# examples. Refitting from the latest 20 days (dotted) forgets too much: on this shop few purchases a reader are left, and it stands below frozen on average, and above it only from day 80 on. Updating keeps all counts, too, so it can never forget a taste that is gone; whether, when and how to forget is for the chapters on drift and strategies.
 #
 # ## What the source says, what we measured
 #
