@@ -53,10 +53,9 @@ def models() -> dict:
         return optim.initializers.Normal(mu=0.0, sigma=sigma, seed=73)
 
     def described(regressor):
-        x = compose.Select("user", "item")
-        x += compose.Select("genres") | compose.FuncTransformer(split_genres)
-        x += compose.Select("age") | compose.FuncTransformer(bin_age)
-        return x | regressor
+        genres = compose.Select("genres") | compose.FuncTransformer(split_genres)
+        age = compose.Select("age") | compose.FuncTransformer(bin_age)
+        return compose.TransformerUnion(compose.Select("user", "item"), genres, age) | regressor
 
     def steps():
         return {"weight_optimizer": optim.SGD(0.01), "latent_optimizer": optim.SGD(0.025), "intercept": 3}
@@ -93,6 +92,7 @@ def models() -> dict:
 def stream(name: str, seed: int | None, n_events: int) -> list:
     """The ratings as River takes them, ids as strings; with a seed, the rows of each instant in an order drawn anew."""
     dataset = data.ml_100k()
+    assert dataset.items is not None and dataset.users is not None
     events = dataset.events.join(dataset.items["genres"], on="item").join(dataset.users["age"], on="user")
     if seed is not None:
         draw = np.random.default_rng(seed).random(len(events))

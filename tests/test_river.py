@@ -139,6 +139,16 @@ def test_a_replay_per_event_is_rivers_progressive_validation(name):
     assert metric.get() == pytest.approx(np.abs(result.scores - result.labels).mean(), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", river_models())
+@pytest.mark.parametrize("delay", [None, "3h", 7])
+def test_the_fast_run_is_the_plain_loop(name, delay):
+    events, model = ratings(150), river_models()[name]
+    for strategy in (Incremental(model), Incremental(model, every=20), PeriodicRetrain(model, every=40), Frozen(model)):
+        runs = [replay(events, strategy, task="rating", fused=fused, delay=delay) for fused in (True, False)]
+        np.testing.assert_array_equal(runs[0].scores, runs[1].scores)
+        assert runs[0].cost.examples == runs[1].cost.examples
+
+
 def test_a_fit_starts_from_nothing_and_is_repeatable():
     events = ratings(100)
     for model in river_models().values():

@@ -14,7 +14,7 @@ River is imported here and nowhere else in the library, and this module only by 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from recsys_course.events import EventsError, check_events
 from recsys_course.models.base import Model, NotFittedError, Ranker, Vocabulary
 from recsys_course.models.baselines import RunningMeans
 from recsys_course.models.biased import BiasedFactorization
+from recsys_course.plan import Plan
 
 __all__ = ["CourseRecommender", "CourseRegressor", "LeastMeanSquares", "RiverModel", "RiverRanker", "user_and_item"]
 
@@ -120,16 +121,29 @@ class RiverModel(Model):
         return self
 
     def predict(self, events: pd.DataFrame) -> np.ndarray:
-        ask = self._ready().predict_proba_one if self._classifies else self._ready().predict_one
-        if self._by_ids:
-            users, items = self._ids(events)
-            said = [ask(user, item) for user, item in zip(users, items, strict=True)]
-        else:
-            said = [ask(x) for x in self._inputs(events)]
-        if self._classifies:
-            said = [chances.get(True, 0.0) for chances in said]
-        out = np.array(said, float).reshape(len(events))
-        return out if self.label_range is None else out.clip(*self.label_range)
+        ask = self._ask()
+        return self._in_range([ask(*given) for given in self._given(events)])
+
+    def run(self, events: pd.DataFrame, plan: Plan, first: int, last: int) -> np.ndarray:
+        """The same calls in the same order as :meth:`predict` and :meth:`update` make, without a table for each.
+
+        Not compiled, but for single events some ten times as fast, since cutting a table apart costs more than River.
+        """
+        check_events(events)
+        ask, arriving = self._ask(), plan.arriving(first, last)
+        begin, end = int(plan.starts[first]), int(plan.ends[last - 1])
+        if len(arriving):
+            begin = min(begin, int(arriving.min()))
+        given = list(self._given(events.iloc[begin:end]))
+        labels = events["label"].iloc[begin:end].tolist()
+        learn, said = self.estimator.learn_one, list[Any]()
+        for block in range(first, last):
+            if block > first:
+                for row in (plan.order[plan.known[block - 1] : plan.known[block]] - begin).tolist():
+                    learn(*given[row], self._taught(labels[row]))
+            said.extend(ask(*given[row - begin]) for row in range(plan.starts[block], plan.ends[block]))
+        self.examples_learned += len(arriving)
+        return self._in_range(said)
 
     @property
     def nbytes(self) -> int:
@@ -143,27 +157,31 @@ class RiverModel(Model):
         self.examples_learned = 0
 
     def _learn(self, events: pd.DataFrame) -> None:
-        labels = events["label"].tolist()
         learn = self.estimator.learn_one
-        if self._by_ids:
-            for user, item, label in zip(*self._ids(events), labels, strict=True):
-                learn(user, item, label)
-        else:
-            for x, label in zip(self._inputs(events), labels, strict=True):
-                learn(x, label > 0.5 if self._classifies else label)
+        for given, label in zip(self._given(events), events["label"].tolist(), strict=True):
+            learn(*given, self._taught(label))
         self.examples_learned += len(events)
 
-    def _inputs(self, events: pd.DataFrame):
-        columns = [name for name in events.columns if name != "label"]
-        values = (events[name].tolist() for name in columns)
-        for row in zip(*values, strict=True):
-            yield self.features(dict(zip(columns, row, strict=True)))
+    def _ask(self) -> Callable:
+        return self._ready().predict_proba_one if self._classifies else self._ready().predict_one
 
-    def _ids(self, events: pd.DataFrame) -> tuple[list, list]:
-        for name in ("user", "item"):
+    def _taught(self, label: float) -> float | bool:
+        return label > 0.5 if self._classifies else label
+
+    def _in_range(self, said: list) -> np.ndarray:
+        if self._classifies:
+            said = [chances.get(True, 0.0) for chances in said]
+        out = np.array(said, float)
+        return out if self.label_range is None else out.clip(*self.label_range)
+
+    def _given(self, events: pd.DataFrame) -> Iterator[tuple]:
+        """What the estimator is asked with, row by row: the two ids, or a dict of features."""
+        for name in ("user", "item") if self._by_ids else ():
             if name not in events:
                 raise EventsError(f"column {name!r} is missing: the table has {list(map(str, events.columns))}")
-        return events["user"].tolist(), events["item"].tolist()
+        columns = ["user", "item"] if self._by_ids else [name for name in events.columns if name != "label"]
+        rows = zip(*(events[name].tolist() for name in columns), strict=True)
+        return rows if self._by_ids else ((self.features(dict(zip(columns, row, strict=True))),) for row in rows)
 
     def _ready(self) -> Any:
         if self.estimator is None:
@@ -221,7 +239,7 @@ class RiverRanker(RiverModel, Ranker):
         self._items.add(events["item"])
         known = self._items.ids().tolist()
         drawn = iter(self._draws.integers(len(known), size=n * len(events)).tolist())
-        for user, item in zip(*self._ids(events), strict=True):
+        for user, item in self._given(events):
             learn(user, item, 1.0)
             for _ in range(n):
                 learn(user, known[next(drawn)], 0.0)
@@ -371,10 +389,10 @@ class CourseRecommender(reco.base.Ranker):
 
     Notes
     -----
-    A prediction is that of :meth:`BiasedFactorization.predict_one`, and 0.0 before the first event: an id that was never learned adds nothing, is not
-    stored, and draws nothing, whatever it is asked about. :meth:`learn_one` counts a newcomer's random factors, as
-    River's does. The numbers differ from River's by the initial factors that are drawn, and by nothing else; given
-    River's factors they agree to 1e-12, as tests hold. Taught in chapter 08b.
+    A prediction is that of :meth:`BiasedFactorization.predict_one`, and 0.0 before the first event: an id that was
+    never learned adds nothing, is not stored, and draws nothing, whatever it is asked about. :meth:`learn_one` counts a
+    newcomer's random factors, as River's does. The numbers differ from River's by the initial factors that are drawn,
+    and by nothing else; given River's factors they agree to 1e-12, as tests hold. Taught in chapter 08b.
 
     Examples
     --------
@@ -415,7 +433,7 @@ class CourseRecommender(reco.base.Ranker):
             rng=np.random.default_rng(seed),
         )
 
-    def predict_one(self, user, item, x: dict | None = None) -> float:
+    def predict_one(self, user, item, x: dict | None = None) -> Any:
         return self._model.predict_one(user, item) if self._model.examples_learned else 0.0
 
     def learn_one(self, user, item, y, x: dict | None = None) -> None:
