@@ -192,6 +192,8 @@ errors.iloc[[0, 1, 2, 199]].rename_axis("event").map("{:.3g}".format)
 
 # %%
 class KeepsItsInput(LeastMeanSquares):
+    """A mistake, made on purpose."""
+
     def learn_one(self, x, y):
         super().learn_one(x, y)
         self.last = x

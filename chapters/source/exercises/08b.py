@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from river import base, checks, optim, reco
 
 from recsys_course import data
@@ -58,13 +57,16 @@ assert np.isclose(model.predict_one({}), expected), (
     "after 1, 2, 6 with alpha 0.5: by what do you divide?"
 )
 for check in checks.yield_checks(FadingMean()):
-    if check.__name__ not in ("check_bounded_memory_growth", "check_pickling_supports_roundtrip"):
-        try:
-            check(FadingMean())
-        except AssertionError as problem:
-            raise AssertionError(
-                f"River's {check.__name__} refuses your model: {problem}"
-            ) from problem
+    if check.__name__ == "check_bounded_memory_growth":
+        continue  # it takes long
+    try:
+        check(FadingMean())
+    except pickle.PicklingError:
+        continue  # a class that was typed in is not always found again by pickle, which is not its fault
+    except AssertionError as problem:
+        raise AssertionError(
+            f"River's {check.__name__} refuses your model: {problem}"
+        ) from problem
 assert FadingMean(0.7).clone().alpha == 0.7, "a clone has the parameters of the original"
 
 
@@ -203,7 +205,7 @@ found = worth(some, range(6))
 assert len(found) == 6 and len(set(found)) > 1, (
     "a different order gives a different RMSE: is each stream shuffled?"
 )
-assert 0.5 < min(found) and max(found) - min(found) < 0.05, (
+assert min(found) > 0.5 and max(found) - min(found) < 0.05, (
     "RMSE in stars; a free choice is not worth this much"
 )
 
