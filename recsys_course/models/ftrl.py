@@ -10,7 +10,8 @@ and the weight is read off them:
 
     w_j = 0 if |z_j| <= l1,   else  -(z_j - sign(z_j) l1) / ((beta + n_j^p) / alpha + l2).
 
-Names of ids are hashed to 64 bits, so that no table of names is kept; ``buckets`` folds them into a table of fixed size.
+Names of ids are hashed to 64 bits, so that no table of names is kept; ``buckets`` folds them into a table of a fixed
+size.
 """
 
 from __future__ import annotations
