@@ -167,7 +167,7 @@ class SecondsSince(base.SupervisedTransformer, base.Transformer):
 # %% [markdown]
 # ## 3. A memory with a bound
 #
-# *Objective 3.* Write a class `BoundedMeans(room)`. `predict_one(user)` returns the mean of the user's ratings as if ten ratings of 3.5 had come first: $(35 + \text{sum})/(10 + n)$. `learn_one(user, stars)` takes a rating in. It keeps at most `room` users: when one more would be needed, the
+# *Objective 3.* Write a class `BoundedMeans(room)`. `predict_one(user)` returns the mean of the user's ratings as if ten ratings of `3.5` had come first: $(35 + \text{sum})/(10 + n)$. `learn_one(user, stars)` takes a rating in. It keeps at most `room` users: when one more would be needed, the
 # user who was *learned* longest ago is forgotten. Questions leave no trace. What is kept stands in a dictionary `kept`, with a user for a key.
 
 
@@ -377,7 +377,7 @@ def ftrl_squared(X, y, alpha, beta, l1, l2):
 # %% [markdown]
 # ## 6. A model that fits
 #
-# *Objectives 5 and 6.* Design a model for an app with little memory: `my_model()` returns an `FTRLProximal` for the table `likes` below. While it learns it may keep at most $2^{14}$ weights, whatever comes, so it needs `buckets`. At most 4,000 of them may differ from zero after one pass. On the
+# *Objectives 5 and 6.* Design a model for an app with little memory: `my_model()` returns an `FTRLProximal` for the table `likes` below. While it learns it may keep at most $2^{14}$ weights, whatever comes, so it needs `buckets`. At most `4000` of them may differ from zero after one pass. On the
 # last three fifths, learning from each event, its log loss has to be below `0.59`; the past's share of likes has more than `0.70`. Which columns and crosses it uses is up to you. There is more than one way.
 
 # %%
