@@ -425,7 +425,7 @@ for ax, (world, distance) in zip(axes, distances.items(), strict=True):
     ax.set(xscale="log", yscale="log", xlabel="events", ylim=(1e-4, 1e2))
     ax.set_title(f"a {world} world")
 axes[0].set_ylabel("squared distance from the truth")
-axes[0].legend(loc="upper left")
+axes[0].legend(loc="upper right")
 plt.show()
 
 # %% [markdown]
