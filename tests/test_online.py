@@ -198,6 +198,8 @@ def test_names_differ_by_field_by_order_and_by_salt_and_not_by_the_other_rows():
     wider = table.assign(c=table["c"].cat.set_categories(["z", "y", "x"]))
     np.testing.assert_array_equal(hash_fields(wider, ["c"]), names[:, [4]])
     assert not (hash_fields(table, ["a"], salt=1) == names[:, [0]]).any()
+    kinds = [hash_fields(pd.DataFrame({"a": [one]}), ["a"])[0, 0] for one in (1, 1.0, "1")]
+    assert len(set(kinds)) == 3  # a column has to keep its type
     # The same on every machine and in every run.
     assert hash_fields(pd.DataFrame({"a": ["x"]}), ["a"])[0, 0] == PINNED
 

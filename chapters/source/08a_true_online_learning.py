@@ -431,7 +431,7 @@ plt.show()
 
 # %% [markdown]
 # Both axes are logarithmic, and $\eta$ was chosen left of the grey line. (The lines begin at event 200. The first steps of $\eta/t$ are beyond the bound of chapter 03b and throw the weights far off, from where they come back.) In the standing world (left) the constant step comes to a halt, and the faster the step falls, the farther its line goes down. In the moving world (right) the order is
-# upside down after the grey line: the step $1/t$ climbs as fast as it fell, $1/\sqrt t$ climbs behind it, and the constant step stays level. Up to the grey line, where the choice was made, the constant step and $1/\sqrt t$ were near each other: the
+# upside down after the grey line: the step $1/t$ climbs as fast as it fell on the left, $1/\sqrt t$ climbs behind it, and the constant step stays level. Up to the grey line, where the choice was made, the constant step and $1/\sqrt t$ were near each other: the
 # past did not tell them apart, because drift takes time. Now in numbers, beside the three formulas, with an interval over streams:
 
 # %% tags=["erratum:A2.2-adapts"]
@@ -595,7 +595,7 @@ print(f"weights of exactly zero: {zeros} of {len(distances_off)}")
 
 # %% [markdown]
 # (The first $\sigma$ takes in $\beta/\alpha$, so that the sum is $1/\eta_1$; as $w_1 = 0$, it adds nothing to $z$.) The whole algorithm is then a loop over two dictionaries. A weight is never stored: it is worked out from $z$ and $n$
-# when it is needed. We run it on twenty thousand exposures of the bookstore, with a purchase for a label, and on the right the same loop as gradient descent, which stores weights and knows no $z$.
+# when it is needed. We run it on the first four thousand exposures of the bookstore, with a purchase for a label; `descent` below it is the same loop as gradient descent, which stores weights and knows no $z$.
 
 # %%
 exposures = data.bookstore().events.head(20_000)
@@ -784,7 +784,7 @@ from recsys_course.models.ftrl import hash_fields
 
 @numba.njit
 def sgd(numbers, labels, ends, eta, l1, cumulative):
-    """Logistic regression with a constant step, over numbered ids; predictions and final weights."""
+    """Logistic regression with a constant step, over numbered ids; `ends` says where each second ends. Predictions, final weights."""
     w, paid = np.zeros(numbers.max() + 1), np.zeros(numbers.max() + 1)
     said, owed, first = np.zeros(len(labels)), 0.0, 0
     for last in ends:
@@ -973,22 +973,25 @@ assert (
 small_served = min(point[2] for point in curves["FTRL, penalty"].values() if point[0] < 2**14)
 assert small_served < hashed.loc["2^14", "log loss"] - 0.01
 print(f"a penalty that serves fewer than 2^14 weights: log loss {small_served:.4f}")
-by_user = likes["user"].to_numpy()[dense.rows]
+by_user, cost = likes["user"].to_numpy()[dense.rows], {}
 for who in ("item", "user"):
     known = likes.groupby(who).cumcount().to_numpy()[dense.rows]
     for name, part in (("fewer than", known < 17), ("at least", known >= 17)):
-        cost = group_interval(extra[part], by_user[part], rng=rng)
-        print(
-            f"2^14 buckets cost, {who} with {name} 17 ratings so far:"
-            f" {cost.mean:.4f} ({cost.low:.4f} to {cost.high:.4f})"
-        )
+        cost[who, name] = group_interval(extra[part], by_user[part], rng=rng)
+new, known_well = cost["user", "fewer than"], cost["user", "at least"]
+rare, frequent = cost["item", "fewer than"], cost["item", "at least"]
+assert frequent.low < rare.mean < frequent.high and new.low > known_well.mean
+for (who, name), (mean, low, high) in cost.items():
+    print(
+        f"2^14 buckets cost, {who} with {name} 17 ratings: {mean:.4f} ({low:.4f} to {high:.4f})"
+    )
 hashed.round(4).T
 
 # %% [markdown]
-# The formula is met in each row (three hash functions each; the last row but one says how far apart their losses lie). And the losses are astonishing. With $2^{14}$ buckets, a bucket for every four or five ids, hardly an id has one of its own, and the model keeps six sevenths of its lead. Even $2^8$ buckets,
+# The formula is met for each size (another *salt* is another hash function; the mean of three is shown, and the last row but one says how far apart their losses lie). And the losses are astonishing. With $2^{14}$ buckets, a bucket for every four or five ids, hardly an id has one of its own, and the model keeps six sevenths of its lead. Even $2^8$ buckets,
 # three hundred ids in each, keep nearly half of it. Why so little is lost? Nearly all ids are rare, and a weight that moves seldom disturbs its neighbours little.
 #
-# Who pays? One expects the rare films, whose weights are drowned by frequent ids. By the first two lines they do not: films with few ratings so far and films with many lose the same. (A rating has six ids, and it is the sum that is disturbed.) By the other two it is the new users who lose more. A mean over events would
+# Who pays? The lines above the table ask it of one hash function, by how many ratings the film, or the user, had before the event. One expects the rare films, whose weights are drowned by frequent ids. By the first two lines they do not: films with few ratings so far and films with many lose the same. (A rating has six ids, and it is the sum that is disturbed.) By the other two it is the new users who lose more. A mean over events would
 # not have said so.
 #
 # Which one for the app? By the weights that are *served* the penalty is better than the hash of all fields: with fewer than $2^{14}$ of them it stays far below the hashed table's loss. By what is kept *while learning*, only the hash has a bound. And few fields need few buckets: user and film alone have fewer ids than $2^{14}$, so far. All of it can be combined (exercise 6).

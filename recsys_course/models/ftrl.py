@@ -48,7 +48,8 @@ def hash_fields(events: pd.DataFrame, fields: Sequence[str | tuple[str, ...]], *
 
     Notes
     -----
-    The same on every machine and in every run, unlike Python's ``hash``. Taught in chapter 08a.
+    The same on every machine and in every run, unlike Python's ``hash``. A column has to keep its type: 1, 1.0 and "1"
+    are three names. Taught in chapter 08a.
 
     Examples
     --------
@@ -99,7 +100,7 @@ class FTRLProximal(Model):
     alpha, beta : float
         A weight whose squared gradients add up to n steps at the rate alpha / (beta + n ** power).
     l1 : float
-        Weights are exactly zero until their gradients have added up to more than this.
+        A weight is exactly zero where its z is not larger than this, up to sign.
     l2 : float
         Pulls weights to zero without making them zero.
     power : float
