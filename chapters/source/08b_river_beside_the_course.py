@@ -361,7 +361,7 @@ if data.available("ml_100k"):
     assert (abs(measured["RMSE"] - table["first RMSE"]) < 1e-5).all()
     shown = measured.round(4)
 else:
-    shown = "skipped: MovieLens 100K is not here, `recsys-course fetch ml_100k` gets it"
+    shown = "skipped: MovieLens 100K is not here, `recsys-course data fetch ml_100k` gets it"
 shown
 
 # %% [markdown]
