@@ -197,7 +197,8 @@ def z_path(values, *, reference: int = 1000, window: int = 500):
     first = values[:reference]
     total = np.cumsum(np.append(0.0, values - first.mean()))
     latest = (total[window:] - total[:-window]) / window
-    z[reference + window - 1 :] = latest[reference:] / _standard_error(first.std(ddof=1), reference, window)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no spread: any rise is infinite, and none is no number
+        z[reference + window - 1 :] = latest[reference:] / _standard_error(first.std(ddof=1), reference, window)
     return z
 
 

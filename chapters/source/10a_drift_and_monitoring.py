@@ -213,6 +213,7 @@ def alarms_of(detector, values):
 
 
 waves = np.concatenate([rng.normal(m, 1, 1500) for m in (0, 0.3, 0.9, 0)])
+turns = [k * len(waves) // 4 for k in (1, 2, 3)]
 for mode in ("up", "both"):
     assert page_hinkley(waves, mode=mode) == alarms_of(drift.PageHinkley(mode=mode), waves)
 print("Page-Hinkley on the example:", page_hinkley(example))
@@ -300,7 +301,7 @@ assert slow_adwin(example) == alarms_of(drift.ADWIN(delta=0.002), example) == [1
 found = alarms_of(drift.ADWIN(), waves)
 assert slow_adwin(waves) == found and len(found) == 3
 print("ADWIN on the example:", slow_adwin(example))
-print("on the waves, which turn at 1500, 3000 and 4500:", found)
+print("on the waves, which turn at", turns, found)
 print("the same, with every cut instead of the buckets':", slow_adwin(waves, all_cuts=True))
 
 # %% [markdown]
@@ -538,8 +539,8 @@ promises.round(5).astype(object).where(promises.notna(), "none")
 #
 # ## On the bookstore, whose drifts are known
 #
-# Five shops of 300 readers and 150 books, and many seeds of each. A factorisation learns from the first 25,000 exposures
-# and is frozen. On day 8, event 15,000 of the scored part, something begins; or nothing does. What the detectors
+# Five shops of `300` readers and `150` books, and many seeds of each. A factorisation learns from the first `25_000` exposures
+# and is frozen. On day 8, some fifteen thousand events later, something begins; or nothing does. What the detectors
 # read is the squared difference of label and predicted probability (the Brier loss): it lies between 0 and 1, as ADWIN needs. Season
 # is the odd one out: a week's season was there from the beginning, so that no alarm about it is news. The doors are closed: nobody new comes, and
 # no new books.
@@ -891,7 +892,7 @@ shown.where(found > 0.5, "·").T
 #
 # An alarm rings. Now what? Often: fit a fresh model. `RetrainOnAlarm(model, detector, every=1000, window=20_000, wait=w)`
 # is a strategy like those of chapter 00, and replay runs it: every thousand events it predicts the rows whose labels *have arrived*, feeds the errors
-# to the detector, and when that rings fits a fresh model on the latest 20,000 events. `wait` puts the fit off until so many
+# to the detector, and when that rings fits a fresh model on the latest `20_000` events. `wait` puts the fit off until so many
 # further labels have come. In the library it is a few lines more than this:
 #
 # ```python
@@ -949,7 +950,7 @@ pilot.round(4)
 # shops of each kind. Beside the alarm stand a schedule with *as many* retrainings as the alarm had in that shop (evenly spaced, the same window), a
 # schedule with twelve, a frozen model, and the honest baseline, learning from each event.
 
-# %%
+# %% tags=["erratum:B-necessity-regular"]
 scored = []
 for kind in pilots:
     for seed in range(60, 65):
@@ -974,9 +975,6 @@ scored = pd.DataFrame(
 means = scored.groupby(["shop", "strategy"], sort=False)[
     ["regret", "examples per event", "fits"]
 ].mean()
-means.unstack(0).swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False).round(3)
-
-# %% tags=["erratum:B-necessity-regular"]
 by_seed = scored.pivot(index=["shop", "seed"], columns="strategy", values="regret")
 gain = by_seed["as many, on schedule"] - by_seed["on alarm"]
 assert (scored.query("shop == 'still' and strategy == 'on alarm'")["fits"] == 0).all()
@@ -985,10 +983,10 @@ assert (by_seed.loc["a jump", "on alarm"] < by_seed.loc["a jump", "frozen"] - 0.
 assert (by_seed["per event"] < by_seed["on alarm"]).all()
 assert (means["regret"].unstack(0).idxmin() == "per event").all()
 assert (gain.groupby("shop").mean() < 0.01).all()  # no gain in knowing when
-print("alarm better than as many on schedule, in how many of five shops, and by how much:")
-pd.DataFrame(
-    {"shops": (gain > 0).groupby("shop").sum(), "mean gain": gain.groupby("shop").mean().round(4)}
-)
+print("alarm better than as many on schedule: in how many of five shops, and by how much")
+gained = {"shops": (gain > 0).groupby("shop").sum(), "mean": gain.groupby("shop").mean().round(4)}
+print(pd.DataFrame(gained).to_string())
+means.unstack(0).swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False).round(3)
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True, sharex=True)
@@ -1009,7 +1007,7 @@ plt.show()
 # indispensable, regular updating (B necessity), is a loss where nothing changes.
 #
 # After a jump (middle) retraining on alarm beats the frozen model, clearly. But it does not beat a schedule with as many retrainings at even
-# distances, which knew nothing, as the table above the figure says; nor on wandering tastes (right). I had expected otherwise. The reason is in the pilot: the alarm acts
+# distances, which knew nothing, as the short table says; nor on wandering tastes (right). I had expected otherwise. The reason is in the pilot: the alarm acts
 # when little of the new world has been seen, and its window is mostly old. A blind retraining that happens to come late has more to learn
 # from. What the alarm does know is *whether*: the schedule got its number of retrainings from the alarm, zero in the still shop and one in the others, and
 # without that it would have had to guess.
@@ -1068,7 +1066,7 @@ on_films.round(3)
 #
 # ## Three questions
 #
-# **1. Two detectors: one found the drift after 200 events, the other after 400. Which do you take?**
+# **1. Two detectors: one found the drift after two hundred events, the other after four hundred. Which do you take?**
 #
 # <details><summary>Answer</summary>
 #
