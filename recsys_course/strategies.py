@@ -231,7 +231,8 @@ class RetrainOnAlarm(Strategy):
     def start(self, history: pd.DataFrame) -> None:
         super().start(history)
         self.detector = copy.deepcopy(self.detector_recipe)
-        self._history, self._arrived, self._due = [history], 0, None
+        self._history, self._arrived = [history], 0
+        self._due: int | None = None  # how many labels must have arrived for the next fit
         self.alarms: list[int] = []
         self.fitted: list[int] = []
         self.unplanned_fits = 0

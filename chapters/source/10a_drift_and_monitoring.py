@@ -649,7 +649,7 @@ pd.DataFrame(rows).T.replace("inf", "never", regex=True)
 
 # %% [markdown]
 # Each field has the median number of events from the beginning of the drift to the alarm, and in how many of eight shops
-# there was one. The jump of a quarter of the tastes is found in all shops within a quarter of a day or so by three
+# there was one. The jump of a quarter of the tastes is found in all shops within half a day by three
 # of the detectors. What moves the loss less is found late: the wandering of tastes after half of what is left of the stream, the jump of the
 # categories in about every second shop, or never. KSWIN, on its short windows, is nearly blind at this level of false alarms: these are differences of
 # some hundredths in a loss that is mostly noise. And the season rings, for ADWIN in most shops, since one day of the week is compared with
@@ -996,8 +996,13 @@ for ax, kind in zip(axes, pilots, strict=True):
         part = scored.query("shop == @kind and strategy == @name")
         ax.plot(part["regret"], [-place] * len(part), marker, alpha=0.7, markersize=9)
         cost = part["examples per event"].mean()
-        ax.text(0.005, -place + 0.18, f"{cost:.1f} examples an event", fontsize=10, color="0.35")
-    ax.set(title=kind, xlabel="regret in nats", xlim=(0, None), ylim=(-4.5, 0.6))
+        ax.text(0.005, -place + 0.18, f"{cost:.1f} learned an event", fontsize=10, color="0.35")
+    ax.set(
+        title=kind,
+        xlabel="regret in nats",
+        xlim=(0, 1.05 * scored["regret"].max()),
+        ylim=(-4.5, 0.6),
+    )
     ax.set_yticks(-np.arange(5), names)
 plt.show()
 
