@@ -125,7 +125,8 @@ def test_paths_know_no_future(seed, cut):
 def test_first_alarms_is_a_plain_search():
     rng = np.random.default_rng(0)
     path = np.where(rng.random(200) < 0.1, np.nan, rng.normal(size=200).cumsum())
-    for threshold in (-5.0, 0.0, 2.0, 50.0):
+    at_a_value = float(np.nanmax(path[:100]))  # equal is not above
+    for threshold in (-5.0, 0.0, 2.0, at_a_value, 50.0):
         above = np.flatnonzero(path > threshold)
         assert first_alarms(path, [threshold])[0] == (above[0] if len(above) else 200)
 
