@@ -143,8 +143,8 @@ kinds.round(3)
 # When half of the readers jump, the chance of a pair moves by more than a quarter, and the share of purchases hardly at
 # all: what one reader begins to like another one drops, and this shop's own policy, which knows tastes, soon shows
 # other books. Who watches sales sees nothing. When readers and books arrive, no chance moves at all, and the mix of
-# what is shown moves most. Concept drift can be seen only in the errors of a model that knew the old concept. So the
-# detectors of this chapter read *errors*.
+# what is shown moves most. A jump of tastes shows in the errors of a model that knew the old ones. So the detectors of
+# this chapter read *errors*.
 #
 # ## Page-Hinkley: a sum that forgets what was good
 #
@@ -256,7 +256,6 @@ for promised in (0.5, 0.2, 0.05, 0.01):
     hoeffding = np.sqrt(L / (2 * m))
     checks.append((promised, (apart > cut).mean(), (apart > hoeffding).mean()))
 bounds = pd.DataFrame(checks, columns=["promised at most", "Bernstein", "Hoeffding"])
-assert (bounds["Bernstein"] < bounds["promised at most"]).all()
 assert (bounds["Bernstein"] < 0.4 * bounds["promised at most"]).all()
 bounds
 
@@ -478,7 +477,9 @@ plt.show()
 # its curve; a threshold only chooses a place on it. Nearer to the lower left corner is better. On the left, with
 # independent errors, Page-Hinkley (solid, circles) and ADWIN (dashed, squares) lie lowest. Page-Hinkley was told half of the true
 # rise as its $\delta$, which is the best case for it; ADWIN was told nothing, and chooses its own window. The z-test (triangles)
-# waits until half of its window is new; KSWIN (diamonds) pays for looking at whole distributions where only a mean moves.
+# waits until half of its window is new. KSWIN (diamonds) gets nothing for looking at whole distributions: of zeros and ones its distance is
+# the difference of two shares, and it compares no more old errors than new ones, once in a hundred events. (Five per cent are
+# ten streams of two hundred, so that each level is itself uncertain by about a third.)
 #
 # On the right the errors come in sittings. Nothing else has changed, not the level nor the jump, and all curves are several times
 # higher. The mean of a stream varies ten times as much as with independent errors, as was printed
@@ -532,21 +533,23 @@ promises.round(5).astype(object).where(promises.notna(), "none")
 # will convince it. ADWIN's bound is far from being used up on independent errors, as the experiment with two windows said. And
 # *in sittings* every guarantee is void: all of them assume independence, and most still streams ring. This is not a
 # defect of one detector. It is the same mistake as the naive interval of chapter 05b, made by a machine around the clock. One number per
-# sitting brings the rates back down (the z-test then has windows of some sixteen numbers, whose tails are no longer normal). The
+# sitting brings the rates back down (the z-test then has windows of some sixteen numbers, whose tails are no longer normal;
+# Page-Hinkley's 0 is no merit, since some three hundred numbers hardly ever add up to its threshold of 50). The
 # price is delay: a sitting speaks when it is over.
 #
 # So: take a threshold from streams like yours on which nothing happened, not from a table. In the next section we can.
 #
 # ## On the bookstore, whose drifts are known
 #
-# Five shops of `300` readers and `150` books, and many seeds of each. A factorisation learns from the first `25_000` exposures
-# and is frozen. On day 8, some fifteen thousand events later, something begins; or nothing does. What the detectors
+# Five kinds of shop with `300` readers and `150` books: twenty-four seeds of the still one, eight of each of the others. A factorisation learns from the first `25_000` exposures
+# and is frozen. On day 8, some fifteen thousand events later, something begins; or nothing does. (A shop that moves on day 8 is the twin of a still one
+# and shares its past.) What the detectors
 # read is the squared difference of label and predicted probability (the Brier loss): it lies between 0 and 1, as ADWIN needs. Season
-# is the odd one out: a week's season was there from the beginning, so that no alarm about it is news. The doors are closed: nobody new comes, and
+# is the odd one out: a season of one week was there from the beginning, so that no alarm about it is news. The doors are closed: nobody new comes, and
 # no new books.
 
 # %%
-EVENTS, LEARNED, BEGIN = 55_000, 25_000, 8
+EVENTS, LEARNED, BEGIN = 54_000, 25_000, 8
 
 
 def shop_model(step_size=0.1):
@@ -575,14 +578,27 @@ shops = {
     "tastes wander": busy(taste_drift_days=5, gradual_from_day=BEGIN),
     "season": busy(week_effect=0.6),
 }
-runs = {}
-for name, config in shops.items():
-    seeds = range(24) if name == "nothing" else range(100, 108)
-    logs = [
-        data.bookstore(EVENTS, rng=np.random.default_rng(s), config=config).events for s in seeds
-    ]
-    runs[name] = [(log, run_frozen(log)) for log in logs]
 begins = shops["nothing"].start + BEGIN * DAY
+
+
+def first_exposures(config, seed):
+    return data.bookstore(EVENTS, rng=np.random.default_rng(seed), config=config).events
+
+
+def another_future(config, seed, still):
+    """A shop of the same seed, which differs only from day 8 on: its past is not made again."""
+    world = Bookstore(np.random.default_rng(seed), config)
+    future = [world.day(day) for day in range(BEGIN, BEGIN + 3)]
+    both = pd.concat([still[still["timestamp"] < begins], *future], ignore_index=True)
+    return both.iloc[:EVENTS]
+
+
+logs = {"nothing": [first_exposures(shops["nothing"], seed) for seed in range(24)]}
+logs["season"] = [first_exposures(shops["season"], seed) for seed in range(16, 24)]
+for name in ("tastes jump", "categories jump", "tastes wander"):
+    logs[name] = [another_future(shops[name], s, logs["nothing"][s]) for s in range(16, 24)]
+    assert logs[name][0].equals(first_exposures(shops[name], 16))
+runs = {name: [(log, run_frozen(log)) for log in logs[name]] for name in shops}
 
 
 def mean_loss(run, after):
@@ -604,7 +620,8 @@ log_losses.round(3)
 # %% [markdown]
 # These are log losses of the frozen model, means over the seeds. Now the alarms. Twelve of the twenty-four still shops
 # set the threshold of each detector: the highest value that its statistic has in any of them. By symmetry another still shop
-# passes it with a chance of one in thirteen, and the other twelve shops check that.
+# passes it with a chance of one in thirteen, and the other twelve shops check that. That is one threshold each, for a table;
+# below it stand the curves over all of them, as before.
 
 # %%
 shop_detectors = {
@@ -621,39 +638,73 @@ def brier(result):
     return (result.labels - result.scores) ** 2
 
 
-def shop_alarms(path, run, threshold):
-    """Events from the start of day 8 to the first alarm, for each run; infinite without one."""
+paths = {
+    (name, kind): [path(brier(result)) for _, result in runs[kind]]
+    for name, path in shop_detectors.items()
+    for kind in shops
+}
+
+
+def shop_delays(name, kind, threshold):
+    """Events from the start of day 8 to the alarm, infinite without one; shops that rang before are left out."""
     when = []
-    for _, result in run:
-        statistic, start = path(brier(result)), np.argmax(result.timestamps >= begins)
-        statistic[:start] = (
-            np.nan
-        )  # what rings before is a false alarm, and counted with the still shops
-        found = first_alarms(statistic, [threshold])[0]
-        when.append(found - start if found < len(statistic) else np.inf)
+    for path, (_, result) in zip(paths[name, kind], runs[kind], strict=True):
+        alarm = first_alarms(path, [threshold])[0]
+        delay = alarm - np.argmax(result.timestamps >= begins)
+        if delay >= 0:
+            when.append(delay if alarm < len(path) else np.inf)
     return np.array(when)
 
 
+highest = {
+    name: np.array([np.nanmax(p) for p in paths[name, "nothing"]]) for name in shop_detectors
+}
 rows = {}
-for name, path in shop_detectors.items():
-    highest = [np.nanmax(path(brier(r))) for _, r in runs["nothing"]]
-    row = {"still: rang": f"{sum(np.array(highest[12:]) > max(highest[:12]))}/12"}
+for name, peak in highest.items():
+    threshold = peak[:12].max()
+    rows[name] = {"still: rang": f"{(peak[12:] > threshold).sum()}/12"}
+    assert (peak[12:] > threshold).sum() <= 6  # 7: a chance of 1 in 400
     for kind in list(shops)[1:]:
-        when = shop_alarms(path, runs[kind], max(highest[:12]))
-        row[kind] = f"{np.median(when):,.0f}  ({np.isfinite(when).sum()}/8)"
-    rows[name] = row
-    assert sum(np.array(highest[12:]) > max(highest[:12])) <= 6  # 7: a chance of 1 in 400
-    jumps = shop_alarms(path, runs["tastes jump"], max(highest[:12]))
+        when = shop_delays(name, kind, threshold)
+        rows[name][kind] = f"{np.median(when):,.0f}  ({np.isfinite(when).sum()}/{len(when)})"
+    jumps = shop_delays(name, "tastes jump", threshold)
     assert name == "KSWIN" or (np.isfinite(jumps).all() and np.median(jumps) < 3000)
-pd.DataFrame(rows).T.replace("inf", "never", regex=True)
+print(pd.DataFrame(rows).T.replace("inf", "never", regex=True).to_string())
+
+fig, axes = plt.subplots(1, 3, figsize=(11, 4.4), sharex=True, sharey=True)
+curves, ringing = {}, np.array([1, 2, 3, 5, 8, 12])  # so many of the 24 still shops
+for ax, kind in zip(axes, ["tastes jump", "tastes wander", "categories jump"], strict=True):
+    for name, peak in highest.items():
+        thresholds = np.sort(peak)[23 - ringing]
+        curve = np.array([np.median(shop_delays(name, kind, h)) for h in thresholds])
+        curves[name, kind] = curve
+        if name == "KSWIN":
+            assert np.isinf(curve).all()  # nothing to draw
+            continue
+        ax.plot(100 * ringing / 24, np.where(curve < np.inf, curve, np.nan), label=name)
+    ax.set(xscale="log", yscale="log", xlabel="still shops that ring, per cent", title=kind)
+    ax.set_xticks([5, 10, 20, 50], ["5", "10", "20", "50"])
+    ax.minorticks_off()
+for name in ("Page-Hinkley", "ADWIN", "windowed z"):
+    assert curves[name, "tastes jump"].max() < 0.5 * curves[name, "tastes wander"].min()
+    assert np.isinf(curves[name, "categories jump"][:2]).all()
+axes[0].set_yticks([500, 1000, 2000, 5000, 10_000], ["500", "1,000", "2,000", "5,000", "10,000"])
+axes[0].set_ylabel("median delay in events")
+axes[0].legend(loc="upper left")
+plt.show()
 
 # %% [markdown]
-# Each field has the median number of events from the beginning of the drift to the alarm, and in how many of eight shops
-# there was one. The jump of a quarter of the tastes is found in all shops within half a day by three
-# of the detectors. What moves the loss less is found late: the wandering of tastes after half of what is left of the stream, the jump of the
-# categories in about every second shop, or never. KSWIN, on its short windows, is nearly blind at this level of false alarms: these are differences of
-# some hundredths in a loss that is mostly noise. And the season rings, for ADWIN in most shops, since one day of the week is compared with
-# another. That is a true change and no news; a reference of whole weeks is the cure.
+# Each field of the table has the median number of events from the beginning of the drift to the alarm, and in how many shops
+# there was one; a shop that rang before is left out. The jump of a quarter of the tastes is found in all shops within half a day by three
+# of the detectors. What moves the loss less is found late: the wandering of tastes when more than half of what is left of the stream is over, the jump of the
+# categories in half of the shops or fewer. KSWIN, on its short windows, is blind at this level of false alarms: these are differences of
+# some hundredths in a loss that is mostly noise. The season rings in two shops, for ADWIN. That is a true change and no news; a reference of whole weeks is
+# the cure. (ADWIN also rings when errors fall, as they do there; Page-Hinkley and the z-test as used here look for rises only.)
+#
+# In the figure each point is the threshold at which one, two, three, five, eight or twelve of the twenty-four still shops ring. For the jump of tastes (left) the order
+# is not that of the first figure: nobody told Page-Hinkley the size of the rise here, and ADWIN and the z-test come before it. With eight shops a point, do
+# not trust small distances. The wandering (middle) costs thousands of events at any threshold, and the jump of the categories (right) has a median delay only
+# for those who let every eighth still shop ring, or more. KSWIN is not drawn: at none of these levels does its median shop ring.
 #
 # ## When nobody knows the truth
 #
@@ -728,7 +779,7 @@ pd.DataFrame(real).T
 # *Alarms* is the number on the stream as it was; then the mean over twenty shuffles of rows, and over twenty shuffles
 # of sittings with the range of nine tenths of them. Against shuffled rows the case seems clear: more than twenty alarms where
 # chance gives none. Against shuffled sittings most of it is gone: about seventeen alarms ring even if the sittings come in random
-# order, where nothing drifts. The excess of five is beyond the range of the shuffles, so something does move; but which five of the alarms they are, nobody
+# order, where nothing drifts. The excess of five is beyond the range of the shuffles, so probably something does move; but which five of the alarms they are, nobody
 # can say. Mostly, what ADWIN reports on MovieLens is that a new person has sat down. The model that learns from each event raises
 # about as many alarms as its own shuffled stream does: no sign of drift is left.
 #
@@ -748,15 +799,15 @@ pd.DataFrame(real).T.iloc[2:]
 # %% tags=["needs:movietweetings"]
 if data.available("movietweetings"):
     tweets = data.movietweetings().events
-    tweets_row = rating_verdict(tweets, Frozen(rating_model(0, 10)), 10)
-    print("MovieTweetings, frozen:", tweets_row)
+    tweeted = {"MovieTweetings, frozen": rating_verdict(tweets, Frozen(rating_model(0, 10)), 10)}
+    print(pd.DataFrame(tweeted).T.to_string())
 else:
     print("skipped: MovieTweetings is not here")
 
 # %% [markdown]
 # The groceries' alarms are as many as days in random order give. On MovieTweetings one alarm remains where shuffled streams
-# give none. The honest summary: of three real streams, errors of a frozen model show a drift beyond doubt in two, and in one of these most alarms are
-# still ordinary life. An alarm is worth what its stream's shuffle leaves of it.
+# give none. The honest summary: of three real streams, a frozen model rings more often than on the shuffles in two, which chance alone does
+# about once in twenty; and in one of these two most alarms are still ordinary life. An alarm is worth what its stream's shuffle leaves of it.
 #
 # ## What to watch besides the loss
 #
@@ -826,16 +877,21 @@ def accident(events, kind):
 
 
 def watch(events, result, arrival=None):
-    return signals(
+    table = signals(
         result, events, reference=5000, window=1000, segment="category", arrival=arrival
-    ).iloc[:24]
+    )
+    return table.iloc[:24]
 
 
-watched = {name: [watch(*run) for run in each] for name, each in runs.items()}
+watched = {name: [watch(*run) for run in each] for name, each in runs.items() if name != "season"}
 accidents = ["item ids shifted", "readers renamed", "purchases lost", "labels stop", "a campaign"]
 for kind in accidents:
-    spoiled = [accident(events, kind) for events, _ in runs["nothing"][16:]]
-    watched[kind] = [watch(events, run_frozen(events), arrival) for events, arrival in spoiled]
+    watched[kind] = []
+    for log, run in runs["nothing"][16:]:
+        events, arrival = accident(log, kind)
+        if kind != "labels stop":  # where no event differs, what a frozen model says is known
+            run = run_frozen(events)
+        watched[kind].append(watch(events, run, arrival))
 level = alarm_levels(watched["nothing"][:12], false_alarms=1 / 13)
 rang = pd.DataFrame([first_alarm(run, level).notna() for run in watched["nothing"][12:]])
 assert rang.sum().max() <= 6  # seven of twelve would be a chance of 1 in 400, for each signal
@@ -852,7 +908,7 @@ pd.DataFrame({"level": level.round(4), "still shops that rang, of 12": rang.sum(
 # %%
 delay_rows, found_rows = {}, {}
 for kind, each in watched.items():
-    if kind in ("nothing", "season"):
+    if kind == "nothing":
         continue
     when = [first_alarm(run[run.index > 10_000], level) - 10_000 for run in each]
     found_rows[kind] = pd.DataFrame(when).notna().mean()
@@ -911,8 +967,8 @@ LONG = 70_000
 
 
 def moving_shop(kind, seed):
-    # Scoring begins on day 5 and ends on day 14: a jump on any day between, but for the first and the last two.
-    jump_day = float(np.random.default_rng(seed).integers(6, 12))
+    # Scoring is from day 5 to day 14. Six seeds in a row jump on six days in a row, before and after its middle.
+    jump_day = 6 + seed % 6
     moves = {
         "still": {},
         "a jump": dict(sudden_days=(jump_day,), sudden_user_share=0.5),
@@ -946,14 +1002,14 @@ pilot.round(4)
 
 # %% [markdown]
 # These are regrets in three pilot shops. Look at the jump: with no waiting the retraining happens on a window that is nearly all from the
-# old world, and gains little; the alarm was quick and the cure premature. (On wandering tastes waiting only costs time.) Now five further
-# shops of each kind. Beside the alarm stand a schedule with *as many* retrainings as the alarm had in that shop (evenly spaced, the same window), a
-# schedule with twelve, a frozen model, and the honest baseline, learning from each event.
+# old world, and gains little; the alarm was quick and the cure premature. (On wandering tastes waiting only costs time.) Now six further
+# shops of each kind; in those with a jump it comes on day 6, 7, 8, 9, 10 and 11. Beside the alarm stand a schedule with *as many* retrainings as the alarm had in that shop (evenly spaced, the same window), a
+# schedule with six, a frozen model, and the honest baseline, learning from each event.
 
 # %% tags=["erratum:B-necessity-regular"]
 scored = []
 for kind in pilots:
-    for seed in range(60, 65):
+    for seed in range(60, 66):
         events = moving_shop(kind, seed)
         n = len(events) - LEARNED
         outcome = {
@@ -962,7 +1018,7 @@ for kind in pilots:
         }
         for name, fits in (
             ("as many, on schedule", outcome["on alarm"][2]),
-            ("twelve, on schedule", 12),
+            ("six, on schedule", 6),
         ):
             every = n // (fits + 1) + 1
             plan = PeriodicRetrain(shop_model(), every=every, window=20_000)
@@ -978,25 +1034,30 @@ means = scored.groupby(["shop", "strategy"], sort=False)[
 by_seed = scored.pivot(index=["shop", "seed"], columns="strategy", values="regret")
 gain = by_seed["as many, on schedule"] - by_seed["on alarm"]
 assert (scored.query("shop == 'still' and strategy == 'on alarm'")["fits"] == 0).all()
-assert (by_seed.loc["still", "twelve, on schedule"] > by_seed.loc["still", "frozen"]).all()
-assert (by_seed.loc["a jump", "on alarm"] < by_seed.loc["a jump", "frozen"] - 0.01).all()
+assert (by_seed.loc["still", "six, on schedule"] > by_seed.loc["still", "frozen"]).all()
+assert (by_seed.loc["a jump", "on alarm"] < by_seed.loc["a jump", "frozen"]).all()
+assert means.loc[("a jump", "on alarm"), "regret"] < means.loc[("a jump", "frozen"), "regret"] - 0.01
 assert (by_seed["per event"] < by_seed["on alarm"]).all()
 assert (means["regret"].unstack(0).idxmin() == "per event").all()
-assert (gain.groupby("shop").mean() < 0.01).all()  # no gain in knowing when
-print("alarm better than as many on schedule: in how many of five shops, and by how much")
+by_day = gain.loc["a jump"].rename(lambda seed: f"day {6 + seed % 6}")  # the blind one retrains at 9.5
+assert (by_day.iloc[:3] < 0).all() and (by_day.iloc[3:] > 0).all() and by_day.mean() < 0.01
+assert gain.loc["wandering"].mean() < 0
+print("alarm better than as many on schedule: in how many of six shops, and by how much")
 gained = {"shops": (gain > 0).groupby("shop").sum(), "mean": gain.groupby("shop").mean().round(4)}
 print(pd.DataFrame(gained).to_string())
+print("by how much, for each day of the jump:")
+print(by_day.round(4).to_frame().T.to_string(index=False))
 means.unstack(0).swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False).round(3)
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True, sharex=True)
-names = ["frozen", "on alarm", "as many, on schedule", "twelve, on schedule", "per event"]
+names = ["frozen", "on alarm", "as many, on schedule", "six, on schedule", "per event"]
 for ax, kind in zip(axes, pilots, strict=True):
     for place, (name, marker) in enumerate(zip(names, "XosD^", strict=True)):
         part = scored.query("shop == @kind and strategy == @name")
         ax.plot(part["regret"], [-place] * len(part), marker, alpha=0.7, markersize=9)
         cost = part["examples per event"].mean()
-        ax.text(0.005, -place + 0.18, f"{cost:.1f} learned an event", fontsize=10, color="0.35")
+        ax.text(0.004, -place, f"{cost:.1f}", va="center", fontsize=11, color="0.35")
     ax.set(
         title=kind,
         xlabel="regret in nats",
@@ -1007,15 +1068,15 @@ for ax, kind in zip(axes, pilots, strict=True):
 plt.show()
 
 # %% [markdown]
-# One mark is one shop; farther left is better, and the grey numbers are the cost. In the still shop (left) the alarm never rings and costs
-# nothing, while twelve retrainings on the latest window throw away good lessons and make the model *worse*: what the source calls
-# indispensable, regular updating (B necessity), is a loss where nothing changes.
+# One mark is one shop; farther left is better, and the grey numbers are the cost, in examples learned per event. In the still shop (left) the alarm never rings and costs
+# nothing, while six retrainings on the latest window throw away good lessons and make the model *worse*: what the source calls
+# indispensable, regular updating (B necessity), is a loss here if it means retraining. Learning from each event gains a little even where nothing moves.
 #
-# After a jump (middle) retraining on alarm beats the frozen model, clearly. But it does not beat a schedule with as many retrainings at even
-# distances, which knew nothing, as the short table says; nor on wandering tastes (right). I had expected otherwise. The reason is in the pilot: the alarm acts
-# when little of the new world has been seen, and its window is mostly old. A blind retraining that happens to come late has more to learn
-# from. What the alarm does know is *whether*: the schedule got its number of retrainings from the alarm, zero in the still shop and one in the others, and
-# without that it would have had to guess.
+# After a jump (middle) retraining on alarm beats the frozen model in each shop. Against one retraining in the middle of the stream, which knew
+# nothing, it comes out even on average. I had expected more. The last lines of print say why. The blind retraining is at noon of day 9. Where the jump came
+# well before, the blind one wins: it comes later than the alarm's, and has more of the new world to learn from. Where the jump came on that day or later, the alarm
+# wins. On wandering tastes (right), where no moment is special, it gains nothing. What the alarm does know is *whether*: the
+# schedule got its number of retrainings from the alarm, zero in the still shop and one in the others, and without that it would have had to guess.
 #
 # And in all three panels the lowest mean regret is the last row: learning from each event, at one example per
 # event. It needs no alarm, since it never waits for one. Where a model can be updated per
@@ -1056,18 +1117,18 @@ on_films.round(3)
 #
 # | The source says | Where | What we measured |
 # |---|---|---|
-# | Monitor performance in real time, find problems promptly | A3.2 step 6 | Performance alone misses most incidents, and falls silent with its labels: *What to watch besides the loss* |
+# | Monitor performance in real time, find problems promptly | A3.2 step 6 | The loss alone misses some incidents, sees others late, and falls silent with its labels: *What to watch besides the loss* |
 # | Interests change, the heat of goods has seasons | B necessity | Both are drift, and the share of purchases can hide them: *What can move* |
-# | So regular updating is indispensable | B necessity, B necessity 2 | Not where nothing moves, there it does harm; where things move, per event beats the schedule: *Retrain on schedule, or on alarm?* |
+# | So regular updating is indispensable | B necessity, B necessity 2 | Retraining on the latest window does harm where nothing moves; learning from each event gained in all three worlds: *Retrain on schedule, or on alarm?* |
 # | Data that change make the old model fail to fit | B necessity 1 | Most alarms on films are new sittings, not change: *When nobody knows the truth* |
 #
 # ## Recap
 #
-# 1. Covariate, concept, label: three things can move, and concept drift shows in errors, hardly in sales.
+# 1. Covariate, concept, label: three things can move, and a jump of tastes shows in errors, hardly in sales.
 # 2. Page-Hinkley is a sum that forgets the good, ADWIN a window with a Bernstein bound, KSWIN a test of distributions; each equals a short loop.
 # 3. A detector is a curve, delay against false alarms; dependent errors lift the curve and void every nominal rate.
 # 4. Before you believe an alarm, shuffle the stream in pieces that keep what belongs together, and count again.
-# 5. Each incident has its own signal; an alarm says whether to retrain, hardly better when, and learning per event beats both where it can be done.
+# 5. Each incident has its own signal; an alarm says whether to retrain, on average hardly better when, and learning per event beats both where it can be done.
 #
 # ## Three questions
 #
