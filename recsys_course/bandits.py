@@ -1,10 +1,10 @@
 """Bandits: learning what to show from what was shown, with the truth at hand to say what it cost.
 
-At each step one of a few arms is pulled (a book is shown) and pays 1 or 0 (it is bought or not); of the others nothing is
-learned. The functions here live through one such course of events, whose true probabilities are given, and return the
-arms that were pulled; :func:`regret` says how much was lost by it. They are River's policies as compiled loops, which
-makes many thousands of steps with many seeds affordable, with two things that River's do not have: rewards may come late,
-and old ones may be forgotten.
+At each step one of a few arms is pulled (a book is shown) and pays 1 or 0 (it is bought or not); of the others
+nothing is learned. The functions here live through one such course of events, whose true probabilities are given, and
+return the arms that were pulled; :func:`regret` says how much was lost by it. They are River's policies as compiled
+loops, which makes many thousands of steps with many seeds affordable, with two things that River's do not have:
+rewards may come late, and old ones may be forgotten.
 """
 
 from __future__ import annotations

@@ -76,14 +76,15 @@ def waiting(timestamps, purchase_delay, window: float) -> Lessons:
 
 
 def at_once(timestamps, purchase_delay) -> Lessons:
-    """Each exposure as a lesson with the label 0 when it happens, and each purchase as one with the label 1 when it comes.
+    """Each exposure as a lesson with the label 0 when it happens, each purchase as one with the label 1 when it comes.
 
     The first lesson about an exposure that ends in a purchase is a *fake negative*. Parameters and errors are those of
     :func:`waiting`.
 
     Notes
     -----
-    Ktena et al., RecSys 2019, 10.1145/3298689.3347002, the stream of their "fake negative" losses. Taught in chapter 10b.
+    Ktena et al., RecSys 2019, 10.1145/3298689.3347002, the stream of their "fake negative" losses. Taught in
+    chapter 10b.
 
     Examples
     --------
@@ -104,17 +105,21 @@ def at_once(timestamps, purchase_delay) -> Lessons:
 def _check(timestamps, purchase_delay) -> tuple[np.ndarray, np.ndarray]:
     timestamps, late = np.asarray(timestamps), np.asarray(purchase_delay, float)
     if timestamps.shape != late.shape or timestamps.ndim != 1:
-        raise ValueError(f"timestamps have shape {timestamps.shape}, purchase_delay {late.shape}: give one of each a row")
+        raise ValueError(
+            f"timestamps have shape {timestamps.shape}, purchase_delay {late.shape}: give one of each a row"
+        )
     if (np.diff(timestamps) < 0).any():
         row = int(np.argmax(np.diff(timestamps) < 0)) + 1
         raise ValueError(f"timestamps go back at row {row}: sort the exposures by time")
     if (late < 0).any():
-        raise ValueError(f"purchase_delay of row {int(np.argmax(late < 0))} is negative: no purchase precedes its exposure")
+        raise ValueError(
+            f"purchase_delay of row {int(np.argmax(late < 0))} is negative: no purchase precedes its exposure"
+        )
     return timestamps, np.where(np.isnan(late), np.inf, late)
 
 
 def fake_negative_weights(p, labels) -> np.ndarray:
-    """Weights of the lessons of :func:`at_once` that make up for fake negatives: 1 + p of a purchase, (1 + p)(1 - p) of the rest.
+    """Weights that make up for the fake negatives of :func:`at_once`: 1 + p for a 1, (1 + p)(1 - p) for a 0.
 
     Parameters
     ----------
@@ -179,9 +184,9 @@ class OnlineLogistic:
         How many features there are.
     step_size : float
     correction : {"none", "weights", "take back"}
-        For the lessons of :func:`at_once`. "weights" are those of :func:`fake_negative_weights`, from the model's present
-        prediction; "take back" learns a purchase as what it is, the label 1 in the place of a 0 that was learned before:
-        the step of the 1 less that of the 0.
+        For the lessons of :func:`at_once`. "weights" are those of :func:`fake_negative_weights`, from the model's
+        present prediction; "take back" learns a purchase as what it is, the label 1 in the place of a 0 that was
+        learned before: the step of the 1 less that of the 0.
 
     Attributes
     ----------
