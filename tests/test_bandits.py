@@ -31,10 +31,24 @@ def test_ucb_pulls_what_a_plain_loop_pulls():
         total[arm] += p[step, arm]
 
 
+@pytest.mark.parametrize("forget", [1.0, 0.9])
+def test_without_exploration_epsilon_greedy_pulls_a_best_mean(forget):
+    """River's takes the first of equals, which favours the arm that is named first; ours draws lots."""
+    p = (np.random.default_rng(0).random((300, 4)) < 0.4) * 1.0
+    pulled = epsilon_greedy(p, np.random.default_rng(1), epsilon=0.0, forget=forget)
+    n, total = np.zeros(4), np.zeros(4)
+    for row, arm in zip(p, pulled, strict=True):
+        mean = np.divide(total, n, out=np.zeros(4), where=n > 0)
+        assert mean[arm] == pytest.approx(mean.max(), abs=1e-12)
+        n, total = n * forget, total * forget
+        n[arm] += 1
+        total[arm] += row[arm]
+    assert len(np.unique(pulled[:20])) > 1
+
+
 @pytest.mark.parametrize(
     ("ours", "rivers"),
     [
-        (lambda p, r: epsilon_greedy(p, r, epsilon=0.1), lambda s: bandit.EpsilonGreedy(0.1, seed=s)),
         (ucb, lambda s: bandit.UCB(delta=1, seed=s)),
         (thompson, lambda s: bandit.ThompsonSampling(reward_obj=proba.Beta(), seed=s)),
     ],
