@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys_course.delays import OnlineLogistic, at_once, fake_negative_weights, undo_reentry, waiting
@@ -30,6 +30,11 @@ def stream(seed, n=70):
     )
 
 
+def of_its_own(late):
+    """A delay in seconds for each row, and its rule."""
+    return late, lambda row, t, first, now: t + late[row] < now
+
+
 @st.composite
 def delays(draw, n=70):
     """A delay, and the rule by which it says that a label is there: (row, its time, first row, its time) -> bool."""
@@ -42,7 +47,7 @@ def delays(draw, n=70):
     if kind == "each":
         choices = [0, 1, HOUR, 5 * HOUR, 5 * HOUR + 0.5, 40 * HOUR, np.inf]
         late = np.random.default_rng(draw(st.integers(0, 10_000))).choice(choices, size=n)
-        return late, lambda row, t, first, now: t + late[row] < now
+        return of_its_own(late)
     hours = draw(st.integers(0, 20))
     late = pd.Timedelta(hours=hours) if kind == "Timedelta" else f"{hours}h"
     return late, lambda row, t, first, now: t + hours * HOUR < now
@@ -98,6 +103,7 @@ def strategies(every):
 
 
 @given(seed=st.integers(0, 10_000), delay=delays(), every=st.sampled_from([1, 3, 8]))
+@example(seed=1, delay=of_its_own(np.resize([0, np.inf, 5.5 * HOUR, HOUR, 40.0 * HOUR], 70)), every=1)
 @settings(max_examples=20, deadline=None)
 def test_replay_with_a_delay_is_the_slow_version(seed, delay, every):
     events, (late, is_there) = stream(seed), delay
