@@ -413,13 +413,15 @@ crossing.round(4)
 # with each other, within their intervals, at any delay, and the lessons as they come lie far above, for their bias. On
 # the right, the restless shop, where everything rises with the delay but the learner who is told at once. Waiting
 # (dashes, squares) begins lowest and ends on top. The intervals there are wide, because shops differ; but all learners
-# meet the same five shops, so look at differences, shop by shop.
+# meet the same five shops, so look at differences, shop by shop: the table has their means, and beside each half the
+# width of its 95 percent interval ("half").
 #
 # There is a crossing. With a mean delay of six hours or less, waiting has the smaller regret: its labels are right, or
 # nearly, its noise small, and it is less than a day behind. With a mean of four days it waits twelve, longer than the
-# world stands still, and learning at once is better. In between it depends. In a world that does not move there is no
-# reason not to wait. And the two corrections can hardly be told apart; taking back needs no weights, while the weights
-# keep the steps of a model that is sure of itself small.
+# world stands still, and learning at once is better. In between, with a mean of a day, the interval holds zero. In a
+# world that does not move waiting is ahead by a hair at every delay: there is no reason not to wait. And the two
+# corrections can hardly be told apart; taking back needs no weights, while the weights keep the steps of a model that
+# is sure of itself small.
 #
 # That learning at once stays so far behind the learner who is told at once has two reasons. One is the noise that we
 # derived, which made the pilot choose smaller steps for it. The other nobody can cure: a purchase that has not come is
@@ -456,9 +458,9 @@ since_jump.round(3)
 
 # %% [markdown]
 # Nobody adjusts at the first moment. Told at once, the learner has most of it behind it on the second day. With
-# purchases a day late the others have, on that day, hardly begun. Learning at once is ahead of waiting in the days
-# after the jump, and behind it once waiting has got there: fresh and noisy against stale and steady. How fast a system
-# can adjust is settled by its labels before any algorithm has a say.
+# purchases a day late the others have, on that day, got over little of it. Learning at once is ahead of waiting in the
+# days after the jump, and behind it once waiting has got there: fresh and noisy against stale and steady. How fast a
+# system can adjust is settled by its labels before any algorithm has a say.
 #
 # ## Any delay, replayed exactly
 #
@@ -668,8 +670,8 @@ plt.show()
 # of showings. The rate divides by them, and heals. It does so even without random places, because a book on the page
 # that disappoints drops below one that was lucky on the first day and gets its turn; but it stops as soon as five hold
 # out, and good books with a bad first day never come back. With a tenth of the places at random it finds nearly all
-# five, and pays for that tenth every day. The weighted count has the right target too, but a copy that counts five
-# hundred times is noisy, and it learns slowly.
+# five, and pays for that tenth every day. The weighted count has the right target too, but a copy that counts a
+# thousand times is noisy, and it learns slowly.
 #
 # The source counts it among the advantages of online learning that a model *keeps updating on new data* and so adapts
 # (A appendix 5). The best-seller shop does that each day. Would anybody there notice? Its analysts would measure
@@ -767,7 +769,7 @@ personal.round(3)
 # accident: of the pairs that it never tried it thinks far too well ("belief there" against "truth there"), so that
 # whenever a book disappoints the next candidate comes from among the untried. What exploration buys is knowledge. The
 # beliefs about pairs never tried are much less wrong, and the page that each would show if it stopped exploring on the
-# last day is the better one for having explored (last row). Two months, a tenth, and places chosen blindly were not
+# last day is a little better for having explored (last row). Two months, a tenth, and places chosen blindly were not
 # enough to earn that back. Chance is a poor way to explore. There are better ones.
 #
 # ## Bandits
@@ -847,12 +849,15 @@ pd.Series(
 
 # %% [markdown]
 # Equal, pull by pull. (Two means that differ in the last bit can part company at a tie; the line that updates `mean`
-# is written in River's order.) Thompson's pulls, above, go mostly to the best book.
+# is written in River's order. And of equals River's epsilon-greedy takes the first, which flatters it here, where the
+# best book is named first; the library draws lots.) Thompson's pulls, above, go mostly to the best book.
 #
 # One run says little, so the library has the three as compiled loops. First a pilot: UCB's bound has a width, a factor
 # before its root, which is 1 in theory. We tune it, and how fast to forget, on ten pilot runs whose seeds are not used
 # again. In the *changing* world the eight probabilities are dealt out anew every two and a half thousand steps. A
-# policy that *forgets* lets each new reward multiply the weight of all earlier ones by a factor below 1.
+# policy that *forgets* lets each new reward multiply the weight of all earlier ones by a factor below 1. In the second
+# table "half" is half the width of the 95 percent interval over forty runs, "worst run" the largest regret of any, and
+# "per ln t" how much is lost, after the first thousand steps, each time that $\ln t$ grows by 1.
 
 # %%
 from recsys_course.bandits import epsilon_greedy, linucb, regret, thompson, thompson_on_log, ucb
@@ -963,7 +968,8 @@ plt.show()
 # $\sum_a (p^* - p_a)/\mathrm{KL}(p_a, p^*)$ per unit of $\ln t$ [@lai1985]; the grey line has that slope. Thompson
 # sampling (diamonds) runs below it, nearly along it. UCB1, with the width that theory needs, is far above.
 # Epsilon-greedy and both that forget bend upwards: they explore for ever. The tuned UCB is even flatter than the bound
-# allows; it may be, because it was tuned to this world and promises nothing in others.
+# allows; it may be, because it was tuned to this world and promises nothing in others, and because ten thousand steps
+# are not the end.
 #
 # Right, the changing world, on a plain scale. After each change the stationary policies go on with what they have
 # learned, the more surely the more they had learned: Thompson, near the best on the left, is near the worst.
@@ -997,8 +1003,8 @@ late_rewards.round(0).astype(int)
 # %% [markdown]
 # While it waits, a UCB has no news and repeats itself: a hundred times the same arm. Thompson draws anew at each step,
 # so its pulls stay mixed, and at moderate delays it ends ahead of the tuned UCB that beat it with rewards at once.
-# Chapelle and Li have seen the same on real clicks [@chapelle2011]. At two thousand steps nothing helps: before the
-# first reward everybody guesses.
+# Chapelle and Li report, too, that delay hurts Thompson sampling less than UCB [@chapelle2011]. At two thousand steps
+# nothing helps: before the first reward everybody guesses.
 #
 # ## Who is asking
 #
@@ -1155,7 +1161,7 @@ by_log.round(3)
 #
 # | The source says | Where | What we measured |
 # |---|---|---|
-# | Online learning takes in new data in real time and so responds quickly | A2.2 | A response takes labels: on the second day after a jump, purchases a day late had taught hardly anything: *Bias and staleness, as the delay grows* |
+# | Online learning takes in new data in real time and so responds quickly | A2.2 | A response takes labels: on the second day after a jump, purchases a day late had taught little: *Bias and staleness, as the delay grows* |
 # | The system adjusts at the first moment that data change | B necessity 4 | Not even with labels at once, and with late ones days later: *Bias and staleness, as the delay grows* |
 # | Real-time updates make the model more current than batch learning | A3.3, A appendix 2 | Not in a still shop, nor with delays of hours in a restless one: there waiting for the labels was as good or better: *Bias and staleness, as the delay grows* |
 # | The model depends on the quality and diversity of data | A3.3 | So it does, and it makes them: chance fixed the page of the first day for two months: *A shop that believes itself* |
@@ -1187,8 +1193,8 @@ by_log.round(3)
 #
 # <details><summary>Answer</summary>
 #
-# One cannot tell from the page. A count of copies grows with showings, and a book in the random places is shown
-# hundreds of times less often than one on the page. Divide by showings, or weight by the propensities, and look again.
+# One cannot tell from the page. A count of copies grows with showings, and a book in the random places is shown nearly
+# two hundred times less often than one on the page. Divide by showings, or weight by the propensities, and look again.
 #
 # </details>
 #
