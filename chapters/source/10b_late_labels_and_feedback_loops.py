@@ -973,10 +973,11 @@ plt.show()
 #
 # Right, the changing world, on a plain scale. After each change the stationary policies go on with what they have
 # learned, the more surely the more they had learned: Thompson, near the best on the left, is near the worst.
-# Forgetting helps Thompson and epsilon-greedy, and costs them the left panel, where both lose about as much as one
-# that never learned to stop. The tuned UCB needs no forgetting to be among the best on the right, which we did not
-# expect: an arm that has turned bad pulls its own mean down in a few hundred steps, and the bounds of the others have
-# been growing all the while. An arm that turned *good* is noticed in this way alone.
+# Forgetting helps Thompson and epsilon-greedy. On the left it costs Thompson more than it lost in all, and
+# epsilon-greedy, which explores for ever anyway, nothing that forty runs could tell. The tuned UCB needs no forgetting
+# to be among the best on the right, which we did not expect: an arm that has turned bad pulls its own mean down in a
+# few hundred steps, and the bounds of the others have been growing all the while. An arm that turned *good* is noticed
+# in this way alone.
 #
 # And what if rewards come late, as purchases do? The regret in the still world, for rewards that are known so many
 # steps later:
