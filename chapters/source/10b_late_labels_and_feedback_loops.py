@@ -423,7 +423,10 @@ for way in ("waiting", "weights"):
         y = past["label"].to_numpy()[scored]
         step = STEPS[int(np.argmin([-np.mean(np.log(np.where(y == 1, f, 1 - f))) for f in said]))]
         (f,), scored = on_default_shop(exposures, way, mean, [step])
-        gap = regret_to_oracle(f, exposures["p_purchase"].to_numpy()[scored])
+        p = np.clip(
+            exposures["p_purchase"].to_numpy()[scored], 1e-4, 1 - 1e-4
+        )  # it ships rounded
+        gap = regret_to_oracle(f, p)
         default_shop[way, mean] = gap.mean()
         print(f"shipped bookstore, {way}, mean {mean} h: regret {gap.mean():.3f}")
 assert all(default_shop["waiting", m] < default_shop["weights", m] for m in (6, 96))
