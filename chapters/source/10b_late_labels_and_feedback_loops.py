@@ -156,8 +156,11 @@ pd.concat(
 # $$\frac{p + p^2}{p - p^2} = \frac{1+p}{1-p},$$
 #
 # nothing to speak of for an advertisement that one in a hundred clicks, threefold for $p = 1/2$, and more for a
-# favourite. Check it on the sum of many gradients, where exposures come at random (their number is Poisson) and
-# purchases so late that no pair meets:
+# favourite.
+#
+# The first cell checks the gradients, on 400,000 exposures at three predictions $f$. The second checks the noise: the
+# variance of a sum of gradients, for exposures that come at random (their number is Poisson) and purchases so late
+# that no pair meets.
 
 # %%
 rng = np.random.default_rng(0)
@@ -223,14 +226,13 @@ config = BookstoreConfig.stationary(
     appeal_sd=0.15,
     user_bias_sd=0.15,
 )
-N_FEATURES = 1 + 300 + 150 + 12
+N_FEATURES = 3000
 
 
-def features_of(log, n_users=300, n_books=150):
+def features_of(log):
     """Numbers of the features of each row, shape (n_rows, 4): all, the reader, the book, its category."""
-    user, item = log["user"], log["item"]
-    kind = log["category"].cat.codes.astype(int)
-    return np.column_stack([0 * user, 1 + user, 1 + n_users + item, 1 + n_users + n_books + kind])
+    user, item, kind = log["user"], log["item"], log["category"].cat.codes.astype(int)
+    return np.column_stack([0 * user, 1 + kind, 100 + user, 2000 + item])
 
 
 def by_hand(told, features, when, step, correction):
@@ -263,37 +265,38 @@ for correction in ("none", "weights", "take back"):
 # %% [markdown]
 # ## Bias and staleness, as the delay grows
 #
-# Now the experiment. Two shops, forty days each. In the *still* one nothing changes. In the *restless* one, on the
-# days 10, 20 and 30, the appeal of each category is drawn anew. (Categories say nearly all there is to know in these
-# shops; tastes are weak.) The delay of a purchase has a mean of one hour, six, a day, or four days. Waiting waits
+# Now the experiment. Three kinds of shop, forty days each. In the *still* one nothing changes. In the *restless* one, on the
+# days 10, 20 and 30, the appeal of each category is drawn anew. (Tastes are weak in both; after the first jump the
+# category says nearly all there is to know.) The delay of a purchase has a mean of one hour, six, a day, or four days. Waiting waits
 # three means, so it loses $e^{-3}$, one purchase in twenty. Ignoring takes stock after an hour. And one learner that
 # no shop can have is told each label at once.
 #
-# Each way gets its own step size, chosen in a pilot shop, whose log lies in the past and is not scored. Then five
-# other shops of each kind are scored from day 15 on, where we know the true $p$ of each exposure. *Calibration* is the
-# mean prediction over the mean of $p$. *Regret* is the expected log loss less that of the oracle who predicts $p$: the
-# mean of $p \ln\frac pf + (1-p)\ln\frac{1-p}{1-f}$.
+# The third shop, *wandering*, is the bookstore of chapter 01 with its own settings: strong tastes that change slowly,
+# and new readers and books. Step sizes are chosen in three pilot shops of each kind, whose logs lie in the past and
+# are not scored. Ignoring takes the step of waiting, and the lessons as they come that of the weights; left to choose,
+# those two would take the smallest on offer, since for a learner with a wrong target the best is to learn little. Then
+# five other shops of each kind are scored from day 15 on, where we know the true $p$ of each exposure. *Calibration*
+# is the mean prediction over the mean of $p$. *Regret* is the expected log loss less that of the oracle who predicts
+# $p$: the mean of $p \ln\frac pf + (1-p)\ln\frac{1-p}{1-f}$, in nats, as the logarithm is the natural one. The printed lines say what one loses who knows
+# nothing but the mean of $p$ and always predicts that, the *constant*.
 #
 # Guess before you run on: who wins in the still shop, and who in the restless one?
 
 # %%
 MEANS = (1, 6, 24, 96)  # hours
-SHOPS = {
-    "still": {},
-    "restless": {
-        "sudden_days": (10, 20, 30),
-        "sudden_category_sd": 1.2,
-        "sudden_user_share": 0.0,
-    },
-}
 WAYS = ("known at once", "waiting", "ignoring", "as they come", "weights", "take back")
+jumps = {"sudden_days": (10, 20, 30), "sudden_category_sd": 1.2, "sudden_user_share": 0.0}
+SHOPS = {
+    "still": config,
+    "restless": BookstoreConfig(**{**vars(config), **jumps}),
+    "wandering": BookstoreConfig(),
+}
 
 
 @functools.cache
 def shop_of(kind, seed):
     """The log of a shop, the features of its rows, and which rows are scored."""
-    changed = BookstoreConfig(**{**vars(config), **SHOPS[kind]})
-    log = data.bookstore(80_000, rng=np.random.default_rng(seed), config=changed).events
+    log = data.bookstore(80_000, rng=np.random.default_rng(seed), config=SHOPS[kind]).events
     return log, features_of(log), (log["timestamp"] >= config.start + 15 * DAY).to_numpy()
 
 
@@ -317,38 +320,49 @@ def predictions(kind, seed, way, mean, steps):
     return said
 
 
-def regret_to_oracle(f, p):
-    return p * np.log(p / f) + (1 - p) * np.log((1 - p) / (1 - f))
+# %%
+STEPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+SAME_STEP = {"ignoring": "waiting", "as they come": "weights"}
+RUNS_OF = [(kind, way, mean) for kind in SHOPS for way in WAYS for mean in MEANS]
 
 
-STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+def pilot_loss(kind, seed, way, mean):
+    """Log loss of the true labels, for each step size."""
+    log, _, scored = shop_of(kind, seed)
+    bought = log["label"].to_numpy()[scored] == 1
+    said = predictions(kind, seed, way, mean, STEPS)
+    return np.array([-np.log(np.where(bought, f, 1 - f)).mean() for f in said])
+
+
 step_of = {}
-for kind in SHOPS:
-    log, _, scored = shop_of(kind, seed=100)
-    bought = log["label"].to_numpy()[scored]
-    for way in WAYS:
-        for mean in MEANS:
-            if way == "known at once" and mean > MEANS[0]:  # there is no delay to it
-                step_of[kind, way, mean] = step_of[kind, way, MEANS[0]]
-                continue
-            said = predictions(kind, 100, way, mean, STEPS)
-            losses = [-np.mean(np.log(np.where(bought == 1, f, 1 - f))) for f in said]
-            step_of[kind, way, mean] = STEPS[int(np.argmin(losses))]
+for kind, way, mean in RUNS_OF:
+    if way not in SAME_STEP:
+        losses = sum(pilot_loss(kind, seed, way, mean) for seed in (100, 101, 102))
+        step_of[kind, way, mean] = STEPS[int(np.argmin(losses))]
+for kind, way, mean in RUNS_OF:
+    step_of[kind, way, mean] = step_of[kind, SAME_STEP.get(way, way), mean]
 chosen = pd.Series(step_of).unstack()
 chosen.columns = [f"mean {m} h" for m in chosen.columns]
 chosen.loc["restless"].loc[list(WAYS)].rename_axis("step size")
 
 # %%
-found = []
-for kind in SHOPS:
-    for seed in range(5):
+SEEDS = range(10, 15)
+
+
+def regret_to_oracle(f, p):
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return p * np.log(p / f) + (1 - p) * np.log((1 - p) / (1 - f))
+
+
+found, constant = [], {}
+for kind, way, mean in RUNS_OF:
+    for seed in SEEDS:
         log, _, scored = shop_of(kind, seed)
         p = log["p_purchase"].to_numpy()[scored]
-        for way in WAYS:
-            for mean in MEANS:
-                (f,) = predictions(kind, seed, way, mean, [step_of[kind, way, mean]])
-                numbers = f.mean() / p.mean(), regret_to_oracle(f, p).mean()
-                found.append((kind, way, mean, seed, *numbers))
+        (f,) = predictions(kind, seed, way, mean, [step_of[kind, way, mean]])
+        numbers = f.mean() / p.mean(), regret_to_oracle(f, p).mean()
+        found.append((kind, way, mean, seed, *numbers))
+        constant[kind, seed] = regret_to_oracle(p.mean(), p).mean()
 found = pd.DataFrame(found, columns=["shop", "way", "mean", "seed", "calibration", "regret"])
 
 
@@ -359,6 +373,7 @@ def over_seeds(values):
     return values.mean(), t * values.std(ddof=1) / np.sqrt(len(values))
 
 
+constant = pd.Series(constant)
 shown = found.groupby(["shop", "way", "mean"])[["calibration", "regret"]].mean().unstack()
 calibration = shown["calibration"]
 for mean in (1, 6):
@@ -366,92 +381,73 @@ for mean in (1, 6):
 assert np.allclose(calibration.loc["still"].loc["waiting"], 1 - np.exp(-3), atol=0.02)
 assert np.allclose(calibration.loc["still"].loc[["weights", "take back"]], 1, atol=0.03)
 assert (calibration.loc["still"].loc["as they come"] < 0.8).all()
+for kind in SHOPS:
+    print(f"{kind}: a constant, the mean of p, has a regret of {constant[kind].mean():.3f}")
 shown.loc["restless"].loc[list(WAYS)].round(3)
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(12, 4.6))
-panels = [
-    ("restless", "calibration", WAYS),
-    ("still", "regret", WAYS[:2] + WAYS[3:]),
-    ("restless", "regret", WAYS[:2] + WAYS[3:]),
-]
-for ax, (kind, what, ways) in zip(axes, panels, strict=True):
-    for k, way in enumerate(WAYS):
-        if way in ways:
-            part = found[(found["shop"] == kind) & (found["way"] == way)].groupby("mean")[what]
-            middle, half = np.array([over_seeds(v) for _, v in part]).T
-            look = dict(color=plot.COLOURS[k], linestyle=plot.DASHES[k], marker=plot.MARKERS[k])
-            x = np.array(MEANS) * 1.04 ** (k - 2)  # side by side
-            ax.errorbar(x, middle, yerr=half, capsize=3, label=way, **look)
+fig, axes = plt.subplots(2, 2, figsize=(11, 8))
+right = [way for way in WAYS if way != "ignoring"]
+panels = [("restless", "calibration", WAYS), *((kind, "regret", right) for kind in SHOPS)]
+for ax, (kind, what, ways) in zip(axes.flat, panels, strict=True):
+    for way in ways:
+        k = WAYS.index(way)
+        part = found[(found["shop"] == kind) & (found["way"] == way)].groupby("mean")[what]
+        middle, half = np.array([over_seeds(v) for _, v in part]).T
+        look = dict(color=plot.COLOURS[k], linestyle=plot.DASHES[k], marker=plot.MARKERS[k])
+        x = np.array(MEANS) * 1.04 ** (k - 2)  # side by side
+        ax.errorbar(x, middle, yerr=half, capsize=3, label=way, **look)
+    if what == "regret":
+        ax.axhline(constant[kind].mean(), color="0.5", linestyle="-", marker="", linewidth=1)
     ax.set(xscale="log", xticks=MEANS, xticklabels=MEANS, xlabel="mean delay in hours")
+    ax.set_ylabel(
+        {"calibration": "mean prediction / mean truth", "regret": "regret in nats"}[what]
+    )
     ax.minorticks_off()
     ax.set_title(f"{kind} shop: {what}")
-axes[0].set_ylabel("mean prediction / mean truth")
-axes[1].set_ylabel("nats above the oracle")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
 plt.show()
 
 # %%
-crossing = []
 by_shop = found.pivot_table(index=["shop", "mean", "seed"], columns="way", values="regret")
-for (kind, mean), part in by_shop.groupby(level=["shop", "mean"]):
-    less, half = over_seeds(part["waiting"] - part["weights"])
-    gap, half_gap = over_seeds(part["take back"] - part["weights"])
-    crossing.append((kind, mean, less, half, gap, half_gap))
-columns = ["shop", "mean", "waiting - weights", "half", "take back - weights", "half "]
-crossing = pd.DataFrame(crossing, columns=columns).set_index(["shop", "mean"])
-difference = crossing["waiting - weights"]
-assert difference["restless", 6] + crossing["half"]["restless", 6] < 0
-assert difference["restless", 96] > 0.01 and difference["restless", 1] < 0
+by_shop["constant"] = [constant[kind, seed] for kind, _, seed in by_shop.index]
+crossing = {}
+for k, (one, other) in enumerate(
+    [("waiting", "weights"), ("take back", "weights"), ("weights", "constant")]
+):
+    apart = (by_shop[one] - by_shop[other]).groupby(["shop", "mean"]).apply(over_seeds)
+    crossing[f"{one} - {other}"], crossing["half" + " " * k] = apart.str[0], apart.str[1]
+crossing = pd.DataFrame(crossing)
+difference, half = crossing["waiting - weights"], crossing["half"]
+assert (difference + half)["restless"].loc[[1, 6]].max() < 0
+assert difference["restless", 96] - half["restless", 96] > 0
+assert (difference + half)["wandering"].max() < 0
 assert difference["still"].abs().max() < 0.005
-
-
-def on_default_shop(log, way, mean, steps):
-    """As ``predictions``, for the bookstore with its own settings: tastes, and 1,200 readers."""
-    when, delay = log["timestamp"].to_numpy(), log["purchase_delay"].to_numpy() * mean / 24
-    features, told = features_of(log, 1300, 700), lessons_of(way, when, delay, mean)
-    correction = way if way == "weights" else "none"
-    models = [OnlineLogistic(2100, step_size=step, correction=correction) for step in steps]
-    scored = when >= config.start + 15 * DAY
-    return [np.clip(m.run(told, features, when)[scored], 1e-3, 1 - 1e-3) for m in models], scored
-
-
-past, default_shop = data.bookstore(100_000, rng=np.random.default_rng(100)).events, {}
-for way in ("waiting", "weights"):
-    for mean in (6, 96):
-        said, scored = on_default_shop(past, way, mean, STEPS)
-        y = past["label"].to_numpy()[scored]
-        step = STEPS[int(np.argmin([-np.mean(np.log(np.where(y == 1, f, 1 - f))) for f in said]))]
-        (f,), scored = on_default_shop(exposures, way, mean, [step])
-        p = np.clip(
-            exposures["p_purchase"].to_numpy()[scored], 1e-4, 1 - 1e-4
-        )  # it ships rounded
-        gap = regret_to_oracle(f, p)
-        default_shop[way, mean] = gap.mean()
-        print(f"shipped bookstore, {way}, mean {mean} h: regret {gap.mean():.3f}")
-assert all(default_shop["waiting", m] < default_shop["weights", m] for m in (6, 96))
 crossing.round(4)
 
 # %% [markdown]
-# On the left, calibration in the restless shop. Ignoring falls from the middle of the panel nearly to the floor. The
-# lessons as they come stay near seven tenths, waiting a little under one, and both corrections, and the learner who is
-# told at once, on it. In the middle, regret in the still shop: the four lines that have the right target are level
-# with each other, within their intervals, at any delay, and the lessons as they come lie far above, for their bias. On
-# the right, the restless shop, where everything rises with the delay but the learner who is told at once. Waiting
-# (dashes, squares) begins lowest and ends on top. The intervals there are wide, because shops differ; but all learners
-# meet the same five shops, so look at differences, shop by shop: the table has their means, and beside each half the
-# width of its 95 percent interval ("half").
+# First calibration in the restless shop. Ignoring falls from the middle of the panel towards the floor; its last point
+# is higher only because it hardly learns there at all. The lessons as they come stay near seven tenths. The learner
+# who is told at once and both corrections are on one; waiting is a little under it, up to the last point, of which
+# more below. Then regret. The grey line is the constant. All learners meet the same five shops, so look at
+# differences, shop by shop: the table has their means, and beside each half the width of its 95 percent interval
+# ("half").
 #
-# There is a crossing. With a mean delay of six hours or less, waiting has the smaller regret: its labels are right, or
-# nearly, its noise small, and it is less than a day behind. With a mean of four days it waits twelve, longer than the
-# world stands still, and learning at once is better. In between, with a mean of a day, the interval holds zero. In a
-# world that does not move waiting is ahead by a hair at every delay: there is no reason not to wait. We have to add
-# that we looked for a world with a crossing, and tried several: in the bookstore as it ships, whose tastes wander
-# slowly, waiting is ahead at six hours and at four days alike (the printed lines). The two corrections can hardly be
-# told apart; taking back needs no weights, while the weights keep the steps of a model that is sure of itself small.
+# There is a crossing, in the restless shop. With a mean delay of six hours or less, waiting has the smaller regret:
+# its labels are right, or nearly, its noise small, and it is less than a day behind. In between, with a mean of a day,
+# the interval holds zero. With a mean of four days waiting waits twelve, longer than the world stands still; the
+# pilots gave it the smallest step there is, so that it hardly learns, and it is no better than the constant. Learning
+# at once beats it, but that says little: it beats the constant by a tenth, and what its last column shows is that four
+# days of delay leave little to be learned in a world that jumps every ten.
+#
+# In the wandering shop waiting is ahead at every delay, and not by a hair. In the still one it is ahead by one, and
+# nothing hangs on it, since there is little to learn there: the constant is close behind all who have the right
+# target. We have to add that we looked for a world with a crossing, and tried several; the shops scored here were not
+# among those that we looked at. The two corrections can hardly be told apart; taking back needs no weights, while the
+# weights keep the steps of a model that is sure of itself small.
 #
 # That learning at once stays so far behind the learner who is told at once has two reasons. One is the noise that we
-# derived, which made the pilot choose smaller steps for it. The other nobody can cure: a purchase that has not come is
+# derived, which made the pilots choose smaller steps for it. The other nobody can cure: a purchase that has not come is
 # not in the data. The source says that online learning lets a system adjust at the *first moment* that the data change
 # (B necessity 4). Here is the regret by the time since the jump, for a mean delay of a day.
 
@@ -464,7 +460,7 @@ bins = {
     "days 3 to 5": (48, 120),
     "days 6 to 10": (120, 240),
 }
-for seed in range(5):
+for seed in SEEDS:
     log, _, scored = shop_of("restless", seed)
     hours = ((log["timestamp"] - config.start) / HOUR).to_numpy()[scored]
     age = np.where(hours >= 20 * 24, hours % 240, np.nan)  # since the jump of day 20 or 30
@@ -547,9 +543,8 @@ for delay, has_come in delays.values():
     for fast, slow in zip(models(), models(), strict=True):
         run = replay(some, Incremental(fast), task="rating", warmup=0.4, delay=delay)
         assert np.array_equal(run.scores, slow_replay(some, slow, start, has_come))
-print(
-    f"{len(stamps) - len(np.unique(stamps))} of {len(some):,} rows share their second with an earlier one"
-)
+shared = len(stamps) - len(np.unique(stamps))
+print(f"{shared} of {len(some):,} rows share their second with an earlier one")
 "equal to the last bit, under each delay"
 
 # %%
@@ -626,31 +621,29 @@ def truth_of(seed):
 
 
 def live(seed, rule, explore, days=60):
-    """A shop's sixty days: for each what it showed and sold, and the row of numbers that we watch."""
+    """A shop's sixty days: for each what it showed and sold, and the numbers that we watch."""
     rng, truth = np.random.default_rng(1000 + seed), truth_of(seed)
     readers = np.repeat(np.arange(N_USERS), PAGE)
     best = np.argsort(-truth.mean(axis=0))[:PAGE]
-    sold, shown, weighted, days_log = np.zeros(N_BOOKS), np.zeros(N_BOOKS), np.zeros(N_BOOKS), []
+    (sold, shown, weighted), course = np.zeros((3, N_BOOKS)), []
     for day in range(days):
+        chance = explore if day else 1.0  # of a place to get any book
         value = {"sold": sold, "rate": sold / np.maximum(shown, 1), "weighted": weighted}[rule]
         page = np.argsort(-(value + 1e-9 * rng.random(N_BOOKS)))[:PAGE]
         books = np.tile(page, N_USERS)
-        anything = rng.random(len(books)) < (1.0 if day == 0 else explore)
+        anything = rng.random(len(books)) < chance
         books[anything] = rng.integers(N_BOOKS, size=anything.sum())
-        e = 1.0 if day == 0 else explore
-        propensity = e / N_BOOKS + (1 - e) / PAGE * np.isin(books, page)
+        propensity = chance / N_BOOKS + (1 - chance) / PAGE * np.isin(books, page)
         buys = rng.random(len(books)) < truth[readers, books]
+        today = np.bincount(books, minlength=N_BOOKS)
         sold += np.bincount(books, buys, N_BOOKS)
         weighted += np.bincount(books, buys / propensity, N_BOOKS)
-        shown += np.bincount(books, minlength=N_BOOKS)
+        shown += today
         lost = truth[:, best].mean() - truth[readers, books].mean()
-        found = len(np.intersect1d(page, best)) if day else 0
-        today = np.bincount(books, minlength=N_BOOKS)
-        numbers = (day, lost, found, gini(today), coverage(books[:, None], N_BOOKS))
-        days_log.append((*numbers, books, buys))
-    return pd.DataFrame(
-        days_log, columns=["day", "regret", "found", "gini", "coverage", "books", "buys"]
-    )
+        numbers = {"regret": lost, "found": len(np.intersect1d(page, best)), "gini": gini(today)}
+        seen = coverage(books[:, None], N_BOOKS)
+        course.append(numbers | {"coverage": seen, "books": books, "buys": buys})
+    return pd.DataFrame(course)
 
 
 RULES = {
@@ -663,13 +656,13 @@ RULES = {
 lives = {name: [live(seed, *rule) for seed in range(20)] for name, rule in RULES.items()}
 rows = {}
 for name, shops in lives.items():
-    last = [shop.iloc[-10:] for shop in shops]
+    last = pd.concat([shop.iloc[-10:] for shop in shops])
     rows[name] = {
-        "of the five best": np.mean([x["found"].mean() for x in last]),
-        "regret, last days": np.mean([x["regret"].mean() for x in last]),
+        "of the five best": last["found"].mean(),
+        "regret, last days": last["regret"].mean(),
         "regret, all days": np.mean([shop["regret"].sum() for shop in shops]),
-        "Gini": np.mean([x["gini"].mean() for x in last]),
-        "coverage": np.mean([x["coverage"].mean() for x in last]),
+        "Gini": last["gini"].mean(),
+        "coverage": last["coverage"].mean(),
     }
 rows = pd.DataFrame(rows).T
 same_page = np.mean([set(x["books"].iloc[1]) == set(x["books"].iloc[-1]) for x in lives["sold"]])
@@ -692,12 +685,12 @@ plt.show()
 # %% [markdown]
 # Days from the second on, means over twenty shops; on the left how many of the five best are on the page, on the right
 # what is lost. The two flat lines are the page of best sellers, without and with exploration. Chance made it on the
-# first day, and it stays for ever: a book that is shown sells, a book that sells is shown. Exploration *does not heal
+# first day, and there it stays: a book that is shown sells, a book that sells is shown. Exploration *does not heal
 # it*. The random places find better books, and the rule cannot hear of it, since a count of copies is mostly a count
 # of showings. The rate divides by them, and heals. It does so even without random places, because a book on the page
 # that disappoints drops below one that was lucky on the first day and gets its turn; but it stops as soon as five hold
-# out, and good books with a bad first day never come back. With a tenth of the places at random it finds nearly all
-# five, and pays for that tenth every day. The weighted count has the right target too, but a copy that counts a
+# out, and good books with a bad first day never come back. With a tenth of the places at random it finds four
+# and a half of the five, and pays for that tenth every day. The weighted count has the right target too, but a copy that counts a
 # thousand times is noisy, and it learns slowly.
 #
 # The source counts it among the advantages of online learning that a model *keeps updating on new data* and so adapts
@@ -750,7 +743,7 @@ def live_with_factors(seed, explore, days=60):
     """Each reader sees the five books that a factorisation likes best for this reader, and it learns each night."""
     rng, truth = np.random.default_rng(2000 + seed), truth_of(seed)
     model = MatrixFactorization(
-        4, step_size=0.1, loss="logistic", rng=np.random.default_rng(seed)
+        4, step_size=0.1, loss="logistic", rng=np.random.default_rng(3000 + seed)
     )
     belief, readers = np.zeros(truth.shape), np.repeat(np.arange(N_USERS), PAGE)
     tried, lost = np.zeros(truth.shape, bool), []
@@ -765,9 +758,8 @@ def live_with_factors(seed, explore, days=60):
             pd.DataFrame({"user": readers, "item": books, "label": buys, "timestamp": day})
         )
         belief = model.predict(pairs).reshape(truth.shape)
-    off = regret_to_oracle(np.clip(belief, 1e-3, 1 - 1e-3), np.clip(truth, 1e-6, 1 - 1e-6))
+    off = regret_to_oracle(np.clip(belief, 1e-3, 1 - 1e-3), truth)
     return {
-        "regret, days 2 to 10": np.mean(lost[1:10]),
         "regret, last ten days": np.mean(lost[-10:]),
         "regret, all days": np.sum(lost),
         "pairs never tried": 1 - tried.mean(),
@@ -808,12 +800,12 @@ personal.round(3)
 #
 # - **Epsilon-greedy.** The arm with the best mean so far; with probability $\varepsilon$ any arm. It never stops
 #   exploring, so its regret grows in a straight line, by at least $\varepsilon$ times the mean gap at each step.
-# - **UCB1**, optimism [@auer2002]. The arm with the highest upper bound $\bar r_a + \sqrt{2 \ln t / n_a}$. Rewards
+# - **UCB1**, optimism [@auer2002]. Each arm once, then the arm with the highest upper bound $\bar r_a + \sqrt{2 \ln t / n_a}$. Rewards
 #   between 0 and 1 satisfy $P(\bar r_a + c < p_a) \le e^{-2 n_a c^2}$ (Hoeffding), which for this $c$ is $t^{-4}$: a
 #   bound is hardly ever too low. An arm is left alone when its bound, not its mean, is below another's.
-# - **Thompson sampling** [@thompson1933]. What is known of $p_a$ after $s$ rewards in $n$ pulls is a Beta
-#   distribution, with parameters $1 + s$ and $1 + n - s$. Draw once from each, pull the highest draw: an arm is pulled
-#   as often as it might be the best.
+# - **Thompson sampling** [@thompson1933]. If before the first pull every value of $p_a$ was as likely as any
+#   other, what is known of it after $s$ rewards in $n$ pulls is a Beta distribution, with parameters $1 + s$ and
+#   $1 + n - s$. Draw once from each, pull the highest draw: each arm is pulled with the probability that it is the best.
 #
 # River has all three. Its policies `pull` and `update`; ours, by hand, are given the same luck and must do the same
 # three thousand times.
@@ -845,8 +837,7 @@ def drive_by_hand(choose):
     return pulled
 
 
-coin, tie = random.Random(1), random.Random(1)
-of_arms = random.Random(1)
+coin, tie, of_arms = (random.Random(1) for _ in range(3))
 drawn_by = [random.Random(of_arms.randint(0, 2**32)) for _ in range(8)]
 
 
@@ -868,11 +859,9 @@ def sampled(t, n, mean):
 
 assert drive_by_hand(greedy) == drive(bandit.EpsilonGreedy(epsilon=0.1, seed=1))
 assert drive_by_hand(upper) == drive(bandit.UCB(delta=1, seed=1))
-thompson_of_river = bandit.ThompsonSampling(reward_obj=proba.Beta(), seed=1)
-assert drive_by_hand(sampled) == drive(thompson_of_river)
-pd.Series(
-    drive(bandit.ThompsonSampling(reward_obj=proba.Beta(), seed=1))
-).value_counts().sort_index().rename("pulls").to_frame().T
+pulls = drive(bandit.ThompsonSampling(reward_obj=proba.Beta(), seed=1))
+assert drive_by_hand(sampled) == pulls
+pd.Series(pulls, name="pulls").value_counts().sort_index().to_frame().T
 
 # %% [markdown]
 # Equal, pull by pull. (Two means that differ in the last bit can part company at a tie; the line that updates `mean`
@@ -901,13 +890,11 @@ def changing(seed):
 
 def lost(policy, world, runs=RUNS, first=0, **settings):
     """Cumulative true regret, shape (runs, T)."""
-    seeds = range(first, first + runs)
-    return np.array(
-        [
-            np.cumsum(regret(world(s), policy(world(s), np.random.default_rng(s), **settings)))
-            for s in seeds
-        ]
-    )
+    found = []
+    for seed in range(first, first + runs):
+        p = world(seed)
+        found.append(regret(p, policy(p, np.random.default_rng([1, seed]), **settings)))
+    return np.cumsum(found, axis=1)
 
 
 def in_still(seed):
@@ -992,7 +979,9 @@ plt.show()
 # %% [markdown]
 # Left, the still world, with time on a scale of logarithms: there a straight line is growth with $\ln t$. Lai and
 # Robbins have shown that a policy which does well in *every* world must in the end lose at least
-# $\sum_a (p^* - p_a)/\mathrm{KL}(p_a, p^*)$ per unit of $\ln t$ [@lai1985]; the grey line has that slope. Thompson
+# $\sum_a (p^* - p_a)/\mathrm{KL}(p_a, p^*)$ per unit of $\ln t$ [@lai1985], where
+# $\mathrm{KL}(p, q) = p\ln\frac pq + (1-p)\ln\frac{1-p}{1-q}$ is what the regret of the late labels was made of; the
+# grey line has that slope. Thompson
 # sampling (diamonds) runs below it, nearly along it. UCB1, with the width that theory needs, is far above.
 # Epsilon-greedy and both that forget bend upwards: they explore for ever. The tuned UCB is even flatter than the bound
 # allows; it may be, because it was tuned to this world and promises nothing in others, and because ten thousand steps
@@ -1000,9 +989,9 @@ plt.show()
 #
 # Right, the changing world, on a plain scale. After each change the stationary policies go on with what they have
 # learned, the more surely the more they had learned: Thompson, near the best on the left, is near the worst.
-# Forgetting helps Thompson and epsilon-greedy. On the left it costs Thompson more than it lost in all, and
-# epsilon-greedy, which explores for ever anyway, nothing that forty runs could tell. The tuned UCB needs no forgetting
-# to be among the best on the right, which we did not expect: an arm that has turned bad pulls its own mean down in a
+# Forgetting helps Thompson and epsilon-greedy. On the left it costs Thompson about twice what it had lost in all,
+# and epsilon-greedy, which explores for ever anyway, a third. On the right the tuned UCB keeps up without forgetting,
+# which we did not expect: an arm that has turned bad pulls its own mean down in a
 # few hundred steps, and the bounds of the others have been growing all the while. An arm that turned *good* is noticed
 # in this way alone.
 #
@@ -1011,26 +1000,30 @@ plt.show()
 
 # %%
 DELAYS = (0, 100, 500, 2000)
+at_end = {
+    (name, delay): lost(policy, in_still, delay=delay, **settings)[:, -1]
+    for name, (policy, settings) in list(POLICIES.items())[:4]
+    for delay in DELAYS
+}
 late_rewards = pd.DataFrame(
     {
-        delay: {
-            name: over_seeds(lost(policy, in_still, delay=delay, **settings)[:, -1])[0]
-            for name, (policy, settings) in list(POLICIES.items())[:4]
+        (f"{delay:,} late", what): {
+            n: over_seeds(at_end[n, delay])[k] for n in list(POLICIES)[:4]
         }
         for delay in DELAYS
+        for k, what in enumerate(("regret", "half"))
     }
 )
-late_rewards.columns = [f"{d:,} steps late" for d in DELAYS]
-assert late_rewards.loc["Thompson"].iloc[1] < 1.3 * late_rewards.loc["Thompson"].iloc[0]
-assert (
-    late_rewards.loc["UCB, width tuned"].iloc[1]
-    > 1.5 * late_rewards.loc["UCB, width tuned"].iloc[0]
-)
+for delay, sign in ((0, 1), (100, -1), (500, -1)):
+    ahead, half = over_seeds(at_end["Thompson", delay] - at_end["UCB, width tuned", delay])
+    print(f"{delay} late, Thompson minus the tuned UCB: {ahead:+.0f}, plus or minus {half:.0f}")
+    assert sign * ahead > half
 late_rewards.round(0).astype(int)
 
 # %% [markdown]
 # While it waits, a UCB has no news and repeats itself: a hundred times the same arm. Thompson draws anew at each step,
-# so its pulls stay mixed, and at moderate delays it ends ahead of the tuned UCB that beat it with rewards at once.
+# so its pulls stay mixed, and at a hundred and at five hundred steps it ends ahead of the tuned UCB that beat it with rewards at
+# once (the printed lines).
 # Chapelle and Li report, too, that delay hurts Thompson sampling less than UCB [@chapelle2011]. At two thousand steps
 # nothing helps: before the first reward everybody guesses.
 #
@@ -1041,12 +1034,12 @@ late_rewards.round(0).astype(int)
 # estimate is $x^\top A^{-1} c$ with a standard deviation of about $\sqrt{x^\top A^{-1} x}$, and the arm with the
 # highest $x^\top A^{-1} c + \alpha \sqrt{x^\top A^{-1} x}$ is pulled. River's `LinUCBDisjoint` reads the same and is
 # not: it takes the mean plus the standard deviation of the *next reward*, $\sqrt{1 + x^\top A^{-1} x}$, with the
-# reward's own noise under the root, and its parameter `alpha` is no width but the prior's precision. The loop shows
-# it, and equals it step by step:
+# reward's own noise under the root, and its parameter `alpha` is no width but the prior's precision. With the 1 under
+# the root, what an arm gains by being unknown shrinks like $\frac12 x^\top A^{-1} x$, half the square of what it
+# should be. So River's explores less than it seems to.
 #
-# With the 1 under the root, what an arm gains by being unknown shrinks like $\frac12 x^\top A^{-1} x$, the square of
-# what it should be. So River's explores less than it seems to. Does it matter? Twenty worlds, their readers coming at
-# random, eight books:
+# Does it matter? The first cell takes a world of eight books, with readers who come at random, and equals River's
+# policy step by step. The second compares five policies in twenty such worlds.
 
 # %%
 shelf = BookstoreConfig.stationary(
@@ -1057,7 +1050,7 @@ shelf = BookstoreConfig.stationary(
 def visits(seed, steps):
     """Contexts of the readers who come, their tastes and a one, and their true probabilities for the eight books."""
     world = Bookstore(np.random.default_rng(seed), shelf)
-    who = np.random.default_rng(seed).integers(1000, size=steps)
+    who = np.random.default_rng([1, seed]).integers(1000, size=steps)
     taste = world.taste(np.arange(1000), shelf.start)[who]
     p = world.p_purchase(np.arange(1000)[:, None], np.arange(8)[None, :], shelf.start)[who]
     return np.column_stack([taste, np.ones(steps)]), p
@@ -1092,7 +1085,7 @@ contextual = {name: [] for name in PULLS}
 for seed in range(20):
     x, p = visits(seed, 5000)
     for name, pull in PULLS.items():
-        course = np.cumsum(regret(p, pull(x, p, np.random.default_rng(seed))))
+        course = np.cumsum(regret(p, pull(x, p, np.random.default_rng([2, seed]))))
         contextual[name].append((course[499], course[-1]))
 contextual = {n: np.array(v) for n, v in contextual.items()}
 table = pd.DataFrame(
@@ -1120,13 +1113,13 @@ table.round(0).astype(int)
 # and let the policy pull at each row. If the row shows the same arm, take its reward and let the policy learn;
 # otherwise pass over it as if it had never been. If the log's arms were drawn *uniformly*, each row is kept with the
 # same chance whatever the policy says, so what is kept is a fair sample of the world and the policy lives in it as in
-# the real one. The loop is River's `evaluate_offline`:
+# the real one. The first lines of the cell are this loop, and equal River's `evaluate_offline`. One row in eight is
+# kept, because there are eight arms.
 #
-# One row in eight is kept, because there are eight arms. Three limits follow; measure them. Two hundred lives of
-# Thompson sampling give the truth for every number of steps. Then a hundred logs of eight thousand rows, uniform ones
-# and *skewed* ones, in which the bad books are shown most. The skewed logs are also *thinned* to uniform ones: a row
-# stays with a chance in inverse proportion to its arm's share. The column "truth" is what Thompson really earns in as
-# many steps as were kept.
+# Three limits follow; the rest of the cell measures them. Two hundred lives of Thompson sampling give the truth for every
+# number of steps. Then a hundred logs of eight thousand rows, uniform ones and *skewed* ones, in which the bad books
+# are shown most. The skewed logs are also *thinned* to uniform ones: a row stays with a chance in inverse proportion
+# to its arm's share. The column "truth" is what Thompson really earns in as many steps as were kept.
 
 # %%
 rng = np.random.default_rng(3)
@@ -1142,20 +1135,13 @@ total, n_kept = bandit.evaluate_offline(bandit.UCB(delta=0.3, seed=1), history)
 assert (total.get(), n_kept) == (sum(kept_rewards), len(kept_rewards))
 print(f"rows of the log {len(log_arms):,}, learned from {n_kept}")
 
-# %%
 N = 8000
-young = np.mean(
-    [
-        np.cumsum(0.4 - regret(still, thompson(still, np.random.default_rng(s))))
-        for s in range(200)
-    ],
-    axis=0,
-)
-mean_after = young / np.arange(1, T + 1)
+young = lost(thompson, in_still, runs=200, first=2000).mean(axis=0)
+mean_after = 0.4 - young / np.arange(1, T + 1)
 skewed = np.arange(1, 9) ** 1.5 / np.sum(np.arange(1, 9) ** 1.5)  # shows the bad books most
 replays = []
 for seed in range(100):
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([3, seed])
     for kind, shares in (("uniform", np.full(8, 1 / 8)), ("skewed", skewed)):
         arms = rng.choice(8, size=N, p=shares)
         rewards = (rng.random(N) < np.array(P)[arms]) * 1.0
@@ -1171,8 +1157,8 @@ replays["error"] = replays["replayed"] - replays["truth"]
 by_log = replays.groupby("log").mean()
 by_log["half of its interval"] = replays.groupby("log")["error"].apply(lambda v: over_seeds(v)[1])
 off, half = by_log["error"], by_log["half of its interval"]
-assert abs(off["uniform"]) < half["uniform"] + 0.005 and off["skewed"] < -0.03
-assert abs(off["skewed, thinned"]) < half["skewed, thinned"] + 0.01
+assert abs(off["uniform"]) < half["uniform"] and off["skewed"] < -0.03
+assert abs(off["skewed, thinned"]) < half["skewed, thinned"]
 print(f"truth after {N:,} steps: {mean_after[N - 1]:.3f} purchases per exposure")
 by_log.round(3)
 
@@ -1191,7 +1177,7 @@ by_log.round(3)
 # |---|---|---|
 # | Online learning takes in new data in real time and so responds quickly | A2.2 | A response takes labels: on the second day after a jump, purchases a day late had taught little: *Bias and staleness, as the delay grows* |
 # | The system adjusts at the first moment that data change | B necessity 4 | Not even with labels at once, and with late ones days later: *Bias and staleness, as the delay grows* |
-# | Real-time updates make the model more current than batch learning | A3.3, A appendix 2 | Not in a still shop, nor with delays of hours in a restless one: there waiting for the labels was as good or better: *Bias and staleness, as the delay grows* |
+# | Real-time updates make the model more current than batch learning | A3.3, A appendix 2 | Not where the world moves slowly, nor with delays of hours where it jumps: there waiting for the labels was better: *Bias and staleness, as the delay grows* |
 # | The model depends on the quality and diversity of data | A3.3 | So it does, and it makes them: chance fixed the page of the first day for two months: *A shop that believes itself* |
 # | Updating on new data all the time, it adapts | A appendix 5 | Only to what it shows; its own log calls its page perfect: *A shop that believes itself* |
 #

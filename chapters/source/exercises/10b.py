@@ -244,8 +244,8 @@ def thin(arms, propensities, rng):
 # ## 5. Only the last so many
 #
 # *Objective 5.* The chapter forgets by fading. Write `pull(arms, rewards, rng)` for a Thompson sampler of eight arms that looks at a *window* of the latest pulls only; how many is for you to choose.
-# `arms` and `rewards` are arrays of all pulls so far, oldest first, perhaps empty. It returns the arm, a number from 0 to 7. In a world that changes it must lose clearly less than Thompson without
-# forgetting, and in a still one it must not lose everything. Choose the window on worlds of your own, with other seeds than the check's.
+# `arms` and `rewards` are arrays of all pulls so far, oldest first, perhaps empty. It returns the arm, a number from 0 to 7. In a world that changes it must lose at least an eighth less than Thompson without
+# forgetting, and in a still one less than three tenths of what pulling by lot loses. Choose the window on worlds of your own, with other seeds than the check's.
 
 
 # %%
