@@ -431,21 +431,23 @@ crossing.round(4)
 # differences, shop by shop: the table has their means, and beside each half the width of its 95 percent interval
 # ("half").
 #
-# There is a crossing, in the restless shop. With a mean delay of six hours or less, waiting has the smaller regret:
-# its labels are right, or nearly, its noise small, and it is less than a day behind. In between, with a mean of a day,
-# the interval holds zero. With a mean of four days waiting waits twelve, longer than the world stands still; the
-# pilots gave it the smallest step there is, so that it hardly learns, and it is no better than the constant. Learning
-# at once beats it, but that says little: it beats the constant by a tenth, and what its last column shows is that four
-# days of delay leave little to be learned in a world that jumps every ten.
+# There is a crossing, in the restless shop (right). With a mean delay of six hours or less, waiting has the smaller
+# regret: its labels are right, or nearly, its noise small, and it is less than a day behind. With a mean of a day the
+# interval holds zero. With a mean of four days waiting waits twelve, longer than the world stands still. The pilots
+# gave it the smallest step there is, so that it hardly learns, and it is no better than the constant. Learning at once
+# beats it, but that is no great feat: it is a tenth below the constant (last columns of the table). Four days of delay
+# leave little to be learned in a world that jumps every ten.
 #
-# In the wandering shop waiting is ahead at every delay: where nothing changes within days, there is no reason to hurry.
+# In the wandering shop (middle) waiting is ahead at every delay: where little changes within days, there is no reason
+# to hurry. The lessons as they come are worse there than the constant, for their bias.
+#
 # We have to add that we looked for a world with a crossing, and tried several; the shops scored here were not among
 # those that we looked at. The two corrections can hardly be told apart; taking back needs no weights, while the
 # weights keep the steps of a model that is sure of itself small.
 #
 # That learning at once stays so far behind the learner who is told at once has two reasons. One is the noise that we
-# derived, which made the pilots choose smaller steps for it. The other nobody can cure: a purchase that has not come is
-# not in the data. The source says that online learning lets a system adjust at the *first moment* that the data change
+# derived, which made the pilots choose smaller steps for it. The other nobody can cure: a purchase that has not come
+# is not in the data. The source says that online learning lets a system adjust at the *first moment* that the data change
 # (B necessity 4). Here is the regret by the time since the jump, for a mean delay of a day.
 
 # %% tags=["erratum:B-first-moment"]
