@@ -447,8 +447,8 @@ crossing.round(4)
 #
 # That learning at once stays so far behind the learner who is told at once has two reasons. One is the noise that we
 # derived, which made the pilots choose smaller steps for it. The other nobody can cure: a purchase that has not come
-# is not in the data. The source says that online learning lets a system adjust at the *first moment* that the data change
-# (B necessity 4). Here is the regret by the time since the jump, for a mean delay of a day.
+# is not in the data. The source says that online learning lets a system adjust at the *first moment* that the data
+# change (B necessity 4). Here is the regret by the time since the jump, for a mean delay of a day.
 
 # %% tags=["erratum:B-first-moment"]
 since_jump = []
@@ -688,9 +688,9 @@ plt.show()
 # it*. The random places find better books, and the rule cannot hear of it, since a count of copies is mostly a count
 # of showings. The rate divides by them, and heals. It does so even without random places, because a book on the page
 # that disappoints drops below one that was lucky on the first day and gets its turn; but it stops as soon as five hold
-# out, and good books with a bad first day never come back. With a tenth of the places at random it finds four
-# and a half of the five, and pays for that tenth every day. The weighted count has the right target too, but a copy that counts a
-# thousand times is noisy, and it learns slowly.
+# out, and good books with a bad first day never come back. With a tenth of the places at random it finds four and a
+# half of the five, and pays for that tenth every day. The weighted count has the right target too, but a copy that
+# counts a thousand times is noisy, and it learns slowly.
 #
 # The source counts it among the advantages of online learning that a model *keeps updating on new data* and so adapts
 # (A appendix 5). The best-seller shop does that each day. Would anybody there notice? Its analysts would measure
@@ -799,12 +799,12 @@ personal.round(3)
 #
 # - **Epsilon-greedy.** The arm with the best mean so far; with probability $\varepsilon$ any arm. It never stops
 #   exploring, so its regret grows in a straight line, by at least $\varepsilon$ times the mean gap at each step.
-# - **UCB1**, optimism [@auer2002]. Each arm once, then the arm with the highest upper bound $\bar r_a + \sqrt{2 \ln t / n_a}$. Rewards
-#   between 0 and 1 satisfy $P(\bar r_a + c < p_a) \le e^{-2 n_a c^2}$ (Hoeffding), which for this $c$ is $t^{-4}$: a
-#   bound is hardly ever too low. An arm is left alone when its bound, not its mean, is below another's.
-# - **Thompson sampling** [@thompson1933]. If before the first pull every value of $p_a$ was as likely as any
-#   other, what is known of it after $s$ rewards in $n$ pulls is a Beta distribution, with parameters $1 + s$ and
-#   $1 + n - s$. Draw once from each, pull the highest draw: each arm is pulled with the probability that it is the best.
+# - **UCB1**, optimism [@auer2002]. Each arm once, then the arm with the highest upper bound $\bar r_a + \sqrt{2 \ln t
+#   / n_a}$. Rewards between 0 and 1 satisfy $P(\bar r_a + c < p_a) \le e^{-2 n_a c^2}$ (Hoeffding), which for this $c$
+#   is $t^{-4}$: a bound is hardly ever too low. An arm is left alone when its bound, not its mean, is below another's.
+# - **Thompson sampling** [@thompson1933]. If before the first pull every value of $p_a$ was as likely as any other,
+#   what is known of it after $s$ rewards in $n$ pulls is a Beta distribution, with parameters $1 + s$ and $1 + n - s$.
+#   Draw once from each, pull the highest draw: each arm is pulled with the probability that it is the best.
 #
 # River has all three. Its policies `pull` and `update`; ours, by hand, are given the same luck and must do the same
 # three thousand times.
@@ -1021,10 +1021,9 @@ late_rewards.round(0).astype(int)
 
 # %% [markdown]
 # While it waits, a UCB has no news and repeats itself: a hundred times the same arm. Thompson draws anew at each step,
-# so its pulls stay mixed, and at a hundred and at five hundred steps it ends ahead of the tuned UCB that beat it with rewards at
-# once (the printed lines).
-# Chapelle and Li report, too, that delay hurts Thompson sampling less than UCB [@chapelle2011]. At two thousand steps
-# nothing helps: before the first reward everybody guesses.
+# so its pulls stay mixed, and at a hundred and at five hundred steps it ends ahead of the tuned UCB that beat it with
+# rewards at once (the printed lines). Chapelle and Li report, too, that delay hurts Thompson sampling less than UCB
+# [@chapelle2011]. At two thousand steps nothing helps: before the first reward everybody guesses.
 #
 # ## Who is asking
 #
@@ -1115,10 +1114,10 @@ table.round(0).astype(int)
 # the real one. The first lines of the cell are this loop, and equal River's `evaluate_offline`. One row in eight is
 # kept, because there are eight arms.
 #
-# Three limits follow; the rest of the cell measures them. Two hundred lives of Thompson sampling give the truth for every
-# number of steps. Then a hundred logs of eight thousand rows, uniform ones and *skewed* ones, in which the bad books
-# are shown most. The skewed logs are also *thinned* to uniform ones: a row stays with a chance in inverse proportion
-# to its arm's share. The column "truth" is what Thompson really earns in as many steps as were kept.
+# Three limits follow; the rest of the cell measures them. Two hundred lives of Thompson sampling give the truth for
+# every number of steps. Then a hundred logs of eight thousand rows, uniform ones and *skewed* ones, in which the bad
+# books are shown most. The skewed logs are also *thinned* to uniform ones: a row stays with a chance in inverse
+# proportion to its arm's share. The column "truth" is what Thompson really earns in as many steps as were kept.
 
 # %%
 rng = np.random.default_rng(3)
@@ -1177,7 +1176,7 @@ by_log.round(3)
 # | Online learning takes in new data in real time and so responds quickly | A2.2 | A response takes labels: on the second day after a jump, purchases a day late had taught little: *Bias and staleness, as the delay grows* |
 # | The system adjusts at the first moment that data change | B necessity 4 | Not even with labels at once, and with late ones days later: *Bias and staleness, as the delay grows* |
 # | Real-time updates make the model more current than batch learning | A3.3, A appendix 2 | Not where the world moves slowly, nor with delays of hours where it jumps: there waiting for the labels was better: *Bias and staleness, as the delay grows* |
-# | The model depends on the quality and diversity of data | A3.3 | So it does, and it makes them: chance fixed the page of the first day for two months: *A shop that believes itself* |
+# | The model depends on the quality and diversity of data | A3.3 | So it does, and it makes them: the first day's chance fixed the page for two months: *A shop that believes itself* |
 # | Updating on new data all the time, it adapts | A appendix 5 | Only to what it shows; its own log calls its page perfect: *A shop that believes itself* |
 #
 # ## Recap
