@@ -799,9 +799,9 @@ personal.round(3)
 #
 # - **Epsilon-greedy.** The arm with the best mean so far; with probability $\varepsilon$ any arm. It never stops
 #   exploring, so its regret grows in a straight line, by at least $\varepsilon$ times the mean gap at each step.
-# - **UCB1**, optimism [@auer2002]. Each arm once, then the arm with the highest upper bound $\bar r_a + \sqrt{2 \ln t
-#   / n_a}$. Rewards between 0 and 1 satisfy $P(\bar r_a + c < p_a) \le e^{-2 n_a c^2}$ (Hoeffding), which for this $c$
-#   is $t^{-4}$: a bound is hardly ever too low. An arm is left alone when its bound, not its mean, is below another's.
+# - **UCB1**, optimism [@auer2002]. Each arm once, then the arm with the highest upper bound
+#   $\bar r_a + \sqrt{2 \ln t / n_a}$. Rewards between 0 and 1 satisfy $P(\bar r_a + c < p_a) \le e^{-2 n_a c^2}$
+#   (Hoeffding), which for this $c$ is $t^{-4}$: a bound is hardly ever too low. An arm is left alone when its bound, not its mean, is below another's.
 # - **Thompson sampling** [@thompson1933]. If before the first pull every value of $p_a$ was as likely as any other,
 #   what is known of it after $s$ rewards in $n$ pulls is a Beta distribution, with parameters $1 + s$ and $1 + n - s$.
 #   Draw once from each, pull the highest draw: each arm is pulled with the probability that it is the best.
