@@ -536,7 +536,7 @@ ax.set(
     ylabel="RMSE in stars",
 )
 ax.set_title("MovieLens: what retraining buys for its examples")
-ax.legend(loc="center right")
+ax.legend(loc="lower right")
 plt.show()
 assert curve["RMSE"].min() > online + 0.04 and curve["budget"].max() > 200
 print(
