@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 06b Exercises: What people took
 #
-# These go with [chapter 06b](../06b_implicit_feedback.ipynb). Each asks you to replace the line that raises an error, and is
-# followed by a cell that checks your answer; run it until it is silent. They become less guided as they go on.
+# These go with [chapter 06b](../06b_implicit_feedback.ipynb). Each asks you to replace the line that raises an error,
+# and is followed by a cell that checks your answer; run it until it is silent. They become less guided as they go on.
 
 # %%
 import numpy as np
@@ -29,8 +29,9 @@ events = data.movielens().events.assign(label=1.0)
 # %% [markdown]
 # ## 1. One user's row
 #
-# *Objective 2.* `solve_row(Q, taken, times, alpha, ridge)` returns the row of weighted ALS, shape (k,), of a user who took the items `taken` (row numbers of Q, shape (m, k)) so many `times` (integers). Use
-# the Gram matrix and a sum over what was taken; change one thing in the chapter's cell: no loop over all items, and no matrix of size m.
+# *Objective 2.* `solve_row(Q, taken, times, alpha, ridge)` returns the row of weighted ALS, shape (k,), of a user who
+# took the items `taken` (row numbers of Q, shape (m, k)) so many `times` (integers). Use the Gram matrix and a sum
+# over what was taken; change one thing in the chapter's cell: no loop over all items, and no matrix of size m.
 
 
 # %% answer="row"
@@ -74,7 +75,9 @@ def solve_row(Q, taken, times, alpha, ridge):
 # %% [markdown]
 # ## 2. EASE for two items, by hand
 #
-# *Objective 3.* Two items; $a$ users took the first, $b$ the second, $c$ both. Work out the weights on paper from the ridge regression of each item on the other (one number each), and write `two_items(a, b, c, ridge)`, which returns the matrix W, shape (2, 2), without inverting anything.
+# *Objective 3.* Two items; $a$ users took the first, $b$ the second, $c$ both. Work out the weights on paper from the
+# ridge regression of each item on the other (one number each), and write `two_items(a, b, c, ridge)`, which returns
+# the matrix W, shape (2, 2), without inverting anything.
 
 
 # %% answer="two"
@@ -112,8 +115,10 @@ def two_items(a, b, c, ridge):
 # %% [markdown]
 # ## 3. The step of BPR
 #
-# *Objective 3.* Write `bpr_step(p, q_i, q_j, step_size, ridge)`, which returns the three vectors after one step of gradient descent on
-# $-\ln\sigma(p^\top(q_i - q_j)) + \frac\lambda2(\lVert p\rVert^2+\lVert q_i\rVert^2+\lVert q_j\rVert^2)$, without biases. All gradients use the old values.
+# *Objective 3.* Write `bpr_step(p, q_i, q_j, step_size, ridge)`, which returns the three vectors after one step of
+# gradient descent on
+# $-\ln\sigma(p^\top(q_i - q_j)) + \frac\lambda2(\lVert p\rVert^2+\lVert q_i\rVert^2+\lVert q_j\rVert^2)$, without
+# biases. All gradients use the old values.
 
 
 # %% answer="bpr"
@@ -166,8 +171,9 @@ def bpr_step(p, q_i, q_j, step_size, ridge):
 # %% [markdown]
 # ## 4. A newcomer
 #
-# *Objective 6.* `for_newcomer(model, items, k)` gives a fitted `WeightedALS` and the items that somebody, who is not known to the model, has taken; it returns the k best other items, best first, as a list. The model
-# must not change. Items that the model does not know are passed over.
+# *Objective 6.* `for_newcomer(model, items, k)` gives a fitted `WeightedALS` and the items that somebody, who is not
+# known to the model, has taken; it returns the k best other items, best first, as a list. The model must not change.
+# Items that the model does not know are passed over.
 
 
 # %% answer="newcomer"
@@ -221,8 +227,10 @@ def for_newcomer(model, items, k):
 # %% [markdown]
 # ## 5. Alpha, chosen on the past
 #
-# *Objectives 2 and 4.* `choose_alpha(past, candidates)` gets an events table in time order. Split it by time, three quarters to one; fit a `WeightedALS` of 16 factors, ridge 20, generator `np.random.default_rng(0)`, five sweeps with each alpha to the first part; and return the alpha whose nDCG@10 over the users
-# of the second part *who are known* is highest. `ndcg_after(model, before, after)` below does the measuring.
+# *Objectives 2 and 4.* `choose_alpha(past, candidates)` gets an events table in time order. Split it by time, three
+# quarters to one; fit a `WeightedALS` of 16 factors, ridge 20, generator `np.random.default_rng(0)`, five sweeps with
+# each alpha to the first part; and return the alpha whose nDCG@10 over the users of the second part *who are known*
+# is highest. `ndcg_after(model, before, after)` below does the measuring.
 
 
 # %%
@@ -319,8 +327,11 @@ def choose_alpha(past, candidates):
 # %% [markdown]
 # ## 6. Design your own: factors and recency
 #
-# *Objectives 4 and 6.* Counting the latest events and factors know different things. Design a recommender `blend(past)` that returns a function `score(users, items)` (arrays of ids; a table of scores, one row a user), made from `past` alone, for users who may be unknown. It has to beat *both* of its
-# parts on the check's stretch of MovieLens: weighted ALS alone, and popularity in a window of `3000` events alone, by more than `0.01`. Scores of two models have different units; ranks, or standardised scores, can be added.
+# *Objectives 4 and 6.* Counting the latest events and factors know different things. Design a recommender
+# `blend(past)` that returns a function `score(users, items)` (arrays of ids; a table of scores, one row a user), made
+# from `past` alone, finite for every item of `past`, and for users who may be unknown. It has to beat *both* of its
+# parts on the check's stretch of MovieLens: weighted ALS alone, and popularity in a window of `3000` events alone, by
+# more than `0.01`. Scores of two models have different units; ranks, or standardised scores, can be added.
 
 
 # %% answer="blend"
