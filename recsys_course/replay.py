@@ -204,7 +204,7 @@ def replay(
             progress((plan.ends[block - 1] - start) / (len(events) - start))
     cost = Cost(
         examples=strategy.examples_learned - first_fit,
-        fits=int(plan.retrain.sum()),
+        fits=int(plan.retrain.sum()) + strategy.unplanned_fits,
         cpu_seconds=time.process_time() - began,
         model_bytes=strategy.nbytes,
     )

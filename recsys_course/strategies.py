@@ -6,6 +6,7 @@ events, and is then given the labels that have arrived. What it does with them i
 - :class:`Frozen` does nothing; the model of the first day serves for ever.
 - :class:`Incremental` updates the model on the new events alone, once or several times, with or without old ones.
 - :class:`PeriodicRetrain` keeps the history and fits a fresh model on all of it, or on a window, from time to time.
+- :class:`RetrainOnAlarm` does so when a detector of change rings.
 - :class:`Hybrid` does both: a fresh model from time to time, and updates in between.
 
 Two more ways, the ensemble and the fusion, put together what others have predicted: :mod:`recsys_course.blending`.
@@ -14,16 +15,19 @@ Two more ways, the ensemble and the fusion, put together what others have predic
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recsys_course.candidates import Candidates
+from recsys_course.events import without_label
 from recsys_course.lessons import Lessons
 from recsys_course.models.base import Model
 from recsys_course.plan import Plan, every
 
-__all__ = ["Frozen", "Hybrid", "Incremental", "PeriodicRetrain", "Strategy"]
+__all__ = ["Frozen", "Hybrid", "Incremental", "PeriodicRetrain", "RetrainOnAlarm", "Strategy"]
 
 
 class Strategy:
@@ -37,8 +41,11 @@ class Strategy:
         How often :meth:`update` and :meth:`retrain` are called; see :func:`recsys_course.plan.every`.
     model : Model
         The model that serves at present.
+    unplanned_fits : int
+        How often a model was fitted anew otherwise than by :meth:`retrain`.
     """
 
+    unplanned_fits: int = 0
     update_every: int | pd.Timedelta | None = None
     retrain_every: int | pd.Timedelta | None = None
     name: str = "strategy"
@@ -286,6 +293,102 @@ class Hybrid(Incremental):
     def retrain(self, history: pd.DataFrame, arrived: pd.DataFrame) -> None:
         self._lessons.remember(arrived)
         self._replace(history if self.window is None else history.iloc[-self.window :])
+
+
+class RetrainOnAlarm(Strategy):
+    """Watch the errors with a detector, and fit a fresh model on the latest events when it rings.
+
+    Labels that have arrived are taken in at every interval: the serving model, which has not learned them, predicts
+    their rows, and the detector reads the errors one by one. At its first alarm the rest of that batch is not read;
+    the retraining may be put off until ``wait`` further labels have come, so that there is something of the new world
+    to learn from. After it the detector begins anew.
+
+    Parameters
+    ----------
+    model : Model
+    detector : object with ``update(x)`` and ``drift_detected``
+        A recipe, as the model is: any detector of ``river.drift``, or one of :mod:`recsys_course.drift`.
+    every : int or time
+        How often arrived labels are looked at; also the earliest that an alarm can act.
+    window : int, optional
+        Fit on the latest so many events only; on all of them unless told.
+    wait : int
+        How many labels to wait for after an alarm.
+    error : callable, optional
+        ``error(labels, scores)`` gives one number per row; the squared difference unless told.
+
+    Attributes
+    ----------
+    alarms, fitted : list of int
+        How many labels had arrived since the stream began at each alarm, and at each retraining.
+
+    Notes
+    -----
+    With late labels the errors are those of the model that serves when the label arrives, and not of the one that
+    served the user. Taught in chapter 10a.
+
+    Examples
+    --------
+    >>> from river import drift
+    >>> from recsys_course.models import RunningMeans
+    >>> RetrainOnAlarm(RunningMeans(), drift.ADWIN(), every=500, window=2000).name
+    'retrain on alarm, ADWIN, latest 2,000'
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        detector: Any,
+        *,
+        every: int | str | pd.Timedelta,
+        window: int | None = None,
+        wait: int = 0,
+        error: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        super().__init__(model)
+        _check_window(window)
+        if wait < 0:
+            raise ValueError(f"wait must not be negative, not {wait}")
+        self.update_every = _interval(every)
+        self.detector_recipe, self.window, self.wait = detector, window, wait
+        self.error = _squared if error is None else error
+        self.name = f"retrain on alarm, {type(detector).__name__}" + (f", latest {window:,}" if window else "")
+
+    def start(self, history: pd.DataFrame) -> None:
+        super().start(history)
+        self.detector = copy.deepcopy(self.detector_recipe)
+        self._history, self._arrived = [history], 0
+        self._due: int | None = None  # how many labels must have arrived for the next fit
+        self.alarms: list[int] = []
+        self.fitted: list[int] = []
+        self.unplanned_fits = 0
+
+    def update(self, arrived: pd.DataFrame) -> None:
+        if self._due is None:
+            errors = self.error(arrived["label"].to_numpy(), self.model.predict(without_label(arrived)))
+            for k, error in enumerate(errors):
+                self.detector.update(float(error))
+                if self.detector.drift_detected:
+                    self.alarms.append(self._arrived + k + 1)
+                    self._due = self._arrived + k + 1 + self.wait
+                    break
+        self._history.append(arrived)
+        self._arrived += len(arrived)
+        if self._due is not None and self._arrived >= self._due:
+            self._fit_anew()
+
+    def _fit_anew(self) -> None:
+        # Late labels come out of turn; fitting expects time order.
+        history = pd.concat(self._history).sort_values("timestamp", kind="stable")
+        self._history = [history]
+        self._replace(history if self.window is None else history.iloc[-self.window :])
+        self.detector, self._due = copy.deepcopy(self.detector_recipe), None
+        self.fitted.append(self._arrived)
+        self.unplanned_fits += 1
+
+
+def _squared(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return (labels - scores) ** 2
 
 
 def _interval(value):

@@ -461,6 +461,25 @@ def test_the_spread_is_that_of_the_draws_and_of_the_prior():
 # -------------------------------------------------------------------------------------- one interface
 
 
+@pytest.mark.parametrize("name", [name for name in models() if name != "bayesian"])
+def test_parameters_are_those_that_predict_and_are_a_copy(name):
+    events = ratings(150)
+    model = models()[name].fit(events.head(20)).update(events.iloc[20:])  # newcomers leave room to spare in the arrays
+    known = model.parameters()
+    assert list(known.users) == list(events["user"].unique()) and list(known.items) == list(events["item"].unique())
+    by_hand = known.mean + known.user_bias[:, None] + known.item_bias + known.user_vectors @ known.item_vectors.T
+    before = model.score_items(known.users, known.items)
+    np.testing.assert_allclose(by_hand, before, rtol=1e-6, atol=1e-6)
+    for array in known[3:]:
+        array[:] = 0
+    np.testing.assert_array_equal(model.score_items(known.users, known.items), before)
+
+
+def test_a_posterior_has_no_single_parameters():
+    with pytest.raises(TypeError, match="predict_with_spread"):
+        models()["bayesian"].fit(ratings()).parameters()
+
+
 @pytest.mark.parametrize("name", models())
 def test_names_do_not_matter(name):
     events = ratings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["coverage", "novelty", "top_k"]
+__all__ = ["coverage", "gini", "novelty", "top_k"]
 
 
 def top_k(scores, k: int, *, excluded=None) -> np.ndarray:
@@ -66,6 +66,38 @@ def coverage(lists, n_items: int) -> float:
     """
     lists = _check(lists, n_items)
     return len(np.unique(lists[lists >= 0])) / n_items
+
+
+def gini(counts) -> float:
+    """How unequally something is shared out: 0 if all have the same, 1 - 1/n if one of n has everything.
+
+    Parameters
+    ----------
+    counts : array, shape (n_items,)
+        How often each item was shown (or sold); items with 0 belong in it.
+
+    Raises
+    ------
+    ValueError
+        There are no counts, one is negative or missing, or all are 0.
+
+    Notes
+    -----
+    Half the mean absolute difference of two items over the mean: with the counts in increasing order, x_1 to x_n,
+    sum of (2i - n - 1) x_i over n times their sum. Gini, Variabilita e mutabilita, 1912. Taught in chapter 10b.
+
+    >>> gini([5, 5, 5, 5]), gini([0, 0, 0, 20])
+    (0.0, 0.75)
+    """
+    counts = np.sort(np.asarray(counts, float))
+    if counts.ndim != 1 or len(counts) == 0:
+        raise ValueError(f"counts have shape {counts.shape}: give one per item, at least one")
+    if not (np.isfinite(counts).all() and counts[0] >= 0):
+        raise ValueError("a count is missing, infinite or negative")
+    if not counts[-1] > 0:
+        raise ValueError("all counts are 0: nothing was shared out")
+    n = len(counts)
+    return float((2 * np.arange(1, n + 1) - n - 1) @ counts / (n * counts.sum()))
 
 
 def novelty(lists, takers, n_users: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from recsys_course.models.bpr import BPR
 from recsys_course.models.early_stopping import EarlyStopping
 from recsys_course.models.explicit_als import ExplicitALS
 from recsys_course.models.factorization import ImplicitFactorization, MatrixFactorization
+from recsys_course.models.ftrl import FTRLProximal
 from recsys_course.models.implicit_als import WeightedALS
 from recsys_course.models.item_to_item import EASE, ItemNeighbours
 from recsys_course.models.keras_network import KerasNetwork
@@ -24,6 +25,7 @@ __all__ = [
     "BiasedFactorization",
     "EarlyStopping",
     "ExplicitALS",
+    "FTRLProximal",
     "ImplicitFactorization",
     "ItemNeighbours",
     "KerasNetwork",

@@ -63,7 +63,9 @@ class BayesianFactorization(RatingModel):
     -----
     Salakhutdinov and Mnih, ICML 2008, 10.1145/1390156.1390267, drew whole rows at a time; drawing one number at a time,
     as Rendle's libFM does (TIST 3(3), 2012, 10.1145/2168752.2168771), costs n_factors instead of n_factors**2 a rating.
-    The ratings are kept: an update is a continuation of the same walk over more of them. Taught in chapter 06a.
+    The ratings are kept: an update is a continuation of the same walk over more of them. A stranger's vector counts as
+    zero, which is not that of the average user: vectors need not average to zero, with implicit terms or without. The
+    chapter measures what that costs, and mends it with ``score_items``. Taught in chapter 06a.
 
     Examples
     --------
@@ -146,6 +148,10 @@ class BayesianFactorization(RatingModel):
             out[np.ix_(met_users, met_items)] += u[rows] @ v[columns].T / len(user_vectors)
         out[:, ~met_items] = -np.inf
         return out
+
+    def parameters(self):
+        """Not to be had: a posterior is a crowd of parameters, and their mean is none of them."""
+        raise TypeError("a Bayesian factorisation has no single parameters: ask predict_with_spread")
 
     @property
     def noise(self) -> float:

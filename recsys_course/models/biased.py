@@ -194,6 +194,25 @@ class BiasedFactorization(RatingModel):
         self.examples_learned += 1
         return kernels.meet_one(u, i, label + 0.0, self._met, self.count_initial, *self._state)
 
+    def predict_one(self, user, item) -> float:
+        """What :meth:`predict` says of one pair, without a table around it and not kept in range; draws nothing.
+
+        Raises
+        ------
+        NotFittedError
+            Nothing was learned yet.
+        """
+        users, items = self._vocabularies()
+        u, i = users.rows.get(user, -1), items.rows.get(item, -1)
+        score = self._met[0]
+        if u >= 0:
+            score += self._user_bias[u]
+        if i >= 0:
+            score += self._item_bias[i]
+        if u >= 0 and i >= 0:
+            score += self._user_factors[u] @ self._item_factors[i]
+        return float(score)
+
     # --------------------------------------------------------------------------------------- inside
 
     def _refuse(self, user, item, label: float) -> None:

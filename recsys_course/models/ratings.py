@@ -7,6 +7,7 @@ learns; predicting, ordering a catalogue and refusing what is no rating stand he
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,30 @@ from recsys_course.events import EventsError, check_events
 from recsys_course.models import _rating_kernels as kernels
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
 
-__all__ = ["RatingModel"]
+__all__ = ["Parameters", "RatingModel"]
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Parameters(NamedTuple):
+    """What a model of ratings has learned; row n belongs to the n-th id, in order of arrival.
+
+    Attributes
+    ----------
+    mean : float
+    users, items : ndarray, shapes (n_users,) and (n_items,)
+        The ids.
+    user_bias, item_bias : ndarray, shapes (n_users,) and (n_items,)
+    user_vectors, item_vectors : ndarray, shapes (n_users, n_factors) and (n_items, n_factors)
+    """
+
+    mean: float
+    users: np.ndarray
+    items: np.ndarray
+    user_bias: np.ndarray
+    item_bias: np.ndarray
+    user_vectors: np.ndarray
+    item_vectors: np.ndarray
 
 
 class RatingModel(Ranker):
@@ -140,6 +162,21 @@ class RatingModel(Ranker):
         out[np.ix_(met_users, met_items)] += user_vectors[rows[met_users]] @ item_vectors[columns[met_items]].T
         out[:, ~met_items] = -np.inf
         return out
+
+    def parameters(self) -> Parameters:
+        """A copy of what was learned: a score is mean + user_bias + item_bias + user_vector . item_vector."""
+        users, items = self._vocabularies()
+        n_users, n_items = len(users), len(items)
+        user_vectors, item_vectors = self._vectors()
+        return Parameters(
+            float(self._met[0]),
+            users.ids(),
+            items.ids(),
+            self._user_bias[:n_users].copy(),
+            self._item_bias[:n_items].copy(),
+            user_vectors[:n_users].copy(),
+            item_vectors[:n_items].copy(),
+        )
 
     @property
     def known_items(self) -> np.ndarray:
