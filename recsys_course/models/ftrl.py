@@ -24,6 +24,7 @@ import pandas as pd
 from recsys_course.events import EventsError, check_events
 from recsys_course.models import _ftrl_kernels as kernels
 from recsys_course.models.base import Model, NotFittedError, Vocabulary
+from recsys_course.models.settings import at_least, finite
 from recsys_course.plan import Plan
 
 __all__ = ["FTRLProximal", "hash_fields"]
@@ -152,14 +153,12 @@ class FTRLProximal(Model):
         buckets: int | None = None,
         salt: int = 0,
     ) -> None:
-        if not 0 < alpha < np.inf:
-            raise ValueError(f"alpha must be a finite number above 0, not {alpha}")
+        finite("alpha", alpha, positive=True)
         for name, value in (("beta", beta), ("l1", l1), ("l2", l2), ("power", power)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
+            finite(name, value)
         for name, count in (("epochs", epochs), ("buckets", buckets)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name} must be at least 1, not {count}")
+            if count is not None:
+                at_least(name, count, 1)
         self.fields = tuple(fields)
         self.alpha, self.beta, self.l1, self.l2, self.power = alpha, beta, l1, l2, power
         self.epochs = epochs
