@@ -22,7 +22,7 @@ import pandas as pd
 
 from recsys_course.models import _bpr_kernels as kernels
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary, padded
-from recsys_course.models.pairs import check_taken
+from recsys_course.models.labels import check_taken
 from recsys_course.models.settings import at_least, finite, float_type
 
 __all__ = ["BPR"]

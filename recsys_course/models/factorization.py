@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.candidates import Candidates
-from recsys_course.events import EventsError, check_events
+from recsys_course.events import check_events
 from recsys_course.models import _kernels
 from recsys_course.models.base import Model, NotFittedError, Ranker, Vocabulary, padded
-from recsys_course.models.pairs import check_taken
+from recsys_course.models.labels import check_taken, check_yes_or_no
 from recsys_course.models.settings import at_least, finite
 from recsys_course.plan import Plan
 
@@ -264,12 +264,7 @@ class MatrixFactorization(_FactorModel, Model):
     def _check(self, events: pd.DataFrame) -> None:
         check_events(events)
         if self.loss == "logistic":
-            outside = ~events["label"].isin([0.0, 1.0]).to_numpy()
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise EventsError(
-                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs 0 or 1"
-                )
+            check_yes_or_no(events, loss="logistic loss")
 
     def _learn(self, rows, users, items, labels, *, count: bool) -> None:
         _kernels.learn_labels(

@@ -23,7 +23,8 @@ import pandas as pd
 
 from recsys_course.events import EventsError, check_events
 from recsys_course.models import _ftrl_kernels as kernels
-from recsys_course.models.base import Model, NotFittedError, Vocabulary
+from recsys_course.models.base import Model, NotFittedError, Vocabulary, padded
+from recsys_course.models.labels import check_yes_or_no
 from recsys_course.models.settings import at_least, finite
 from recsys_course.plan import Plan
 
@@ -239,12 +240,7 @@ class FTRLProximal(Model):
     def _names(self, events: pd.DataFrame, *, labelled: bool = False) -> np.ndarray:
         if labelled:
             check_events(events)
-            outside = ~events["label"].isin([0.0, 1.0]).to_numpy()
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise EventsError(
-                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs 0 or 1"
-                )
+            check_yes_or_no(events, loss="logistic loss")
         intercept = np.zeros((len(events), 1), np.uint64)
         return np.hstack([intercept, hash_fields(events, self.fields, salt=self.salt)])
 
@@ -256,8 +252,8 @@ class FTRLProximal(Model):
         have = len(self._n)
         if len(self._vocabulary) > have:
             # Twice the room each time: a million newcomers cost a million copies in all, not a million each.
-            more = np.zeros(max(len(self._vocabulary), 2 * have) - have)
-            self._z, self._n = np.concatenate([self._state()[0], more]), np.concatenate([self._n, more])
+            room = max(len(self._vocabulary), 2 * have)
+            self._z, self._n = padded(self._state()[0], room), padded(self._n, room)
         return numbers
 
     def _find(self, names: np.ndarray) -> np.ndarray:

@@ -26,7 +26,8 @@ import pandas as pd
 
 from recsys_course.models import _als_kernels as kernels
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
-from recsys_course.models.pairs import Pairs, Side, check_taken
+from recsys_course.models.labels import check_taken
+from recsys_course.models.pairs import Pairs, Side
 from recsys_course.models.settings import at_least, finite, float_type
 
 __all__ = ["WeightedALS", "half_sweep"]

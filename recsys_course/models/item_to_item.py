@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
-from recsys_course.models.pairs import Pairs, check_taken
+from recsys_course.models.labels import check_taken
+from recsys_course.models.pairs import Pairs
 from recsys_course.models.settings import finite
 
 __all__ = ["EASE", "ItemNeighbours"]
