@@ -1,4 +1,4 @@
-"""The compiled loop behind :meth:`recsys_course.lessons.Lessons.spread`."""
+"""The compiled loop behind :meth:`recsys_course.lessons.LessonMaker.spread`."""
 
 from __future__ import annotations
 

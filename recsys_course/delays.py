@@ -52,7 +52,7 @@ def waiting(timestamps, purchase_delay, window: float) -> Lessons:
     purchase_delay : array, shape (n_rows,)
         Seconds from exposure to purchase, NaN or infinity without one.
     window : float
-        Seconds. A purchase that comes later is never learned; with 0 all lessons say 0.
+        Seconds. A purchase that comes later is never learned; with 0 only one of the very instant is.
 
     Raises
     ------

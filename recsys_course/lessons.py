@@ -4,7 +4,7 @@ An update is a *lesson*: a table of events that a model is given. The plainest h
 passes are several lessons with the same events; to *rehearse* is to draw old events and put them into the lesson, so
 that what is new does not wash out what was known.
 
-:meth:`Lessons.of` makes the lessons of one update, and :meth:`Lessons.spread` those of many blocks at once, as a plan
+:meth:`LessonMaker.of` makes the lessons of one update, and :meth:`LessonMaker.spread` those of many blocks at once, as a plan
 that a compiled pass can walk. Both draw the same numbers in the same order.
 """
 
@@ -17,10 +17,10 @@ import pandas as pd
 
 from recsys_course.plan import Plan
 
-__all__ = ["Lessons"]
+__all__ = ["LessonMaker"]
 
 
-class Lessons:
+class LessonMaker:
     """How arrived events become lessons.
 
     Parameters
@@ -44,7 +44,7 @@ class Lessons:
     Examples
     --------
     >>> table = pd.DataFrame({"user": 1, "item": [7, 8, 9], "label": 1.0, "timestamp": [1, 2, 3]})
-    >>> lessons = Lessons(passes=2, rehearse=1, rng=np.random.default_rng(1))
+    >>> lessons = LessonMaker(passes=2, rehearse=1, rng=np.random.default_rng(1))
     >>> lessons.remember(table.iloc[:2])
     >>> [lesson["item"].tolist() for lesson in lessons.of(table.iloc[2:])]
     [[8, 9], [8, 9]]
@@ -66,9 +66,9 @@ class Lessons:
         passes = f", {self.passes} passes" if self.passes > 1 else ""
         return passes + (f", {self.rehearse} old beside each new" if self.rehearse else "")
 
-    def __copy__(self) -> Lessons:
+    def __copy__(self) -> LessonMaker:
         """Lessons that draw the same from here on, each by itself."""
-        other = Lessons(self.passes, self.rehearse, self._rng)
+        other = LessonMaker(self.passes, self.rehearse, self._rng)
         other._seen = list(self._seen)
         return other
 

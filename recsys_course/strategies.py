@@ -23,7 +23,7 @@ import pandas as pd
 
 from recsys_course.candidates import Candidates
 from recsys_course.events import without_label
-from recsys_course.lessons import Lessons
+from recsys_course.lessons import LessonMaker
 from recsys_course.models.base import Model
 from recsys_course.plan import Plan, every
 
@@ -55,7 +55,7 @@ class Strategy:
         self.model: Model = model
         self._examples_before = 0
         self._block_by_block = False
-        self._lessons = Lessons()
+        self._lessons = LessonMaker()
 
     def start(self, history: pd.DataFrame) -> None:
         """Fit the first model on what is known when the stream begins."""
@@ -175,7 +175,7 @@ class Incremental(Strategy):
     ) -> None:
         super().__init__(model)
         self.update_every = _interval(every)
-        self._recipe_lessons = Lessons(passes, rehearse, rng)
+        self._recipe_lessons = LessonMaker(passes, rehearse, rng)
         self._lessons = self._recipe_lessons
         self.name = f"incremental, {_say(self.update_every)}{self._lessons}"
 

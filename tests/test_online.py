@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from river import linear_model, optim
+from scipy.special import expit
 from test_replay import SETTINGS, delay_of, ratings
 
 from recsys_course.events import EventsError
@@ -41,7 +42,7 @@ def plain(rows, labels, alpha=0.1, beta=1.0, l1=0.0, l2=0.0, power=0.5):
     z, n, said = {}, {}, []
     for x, y in zip(rows, labels, strict=True):
         w = {j: closed_form(z.get(j, 0.0), n.get(j, 0.0), alpha, beta, l1, l2, power) for j in x}
-        said.append(1 / (1 + math.exp(-sum(w[j] * v for j, v in x.items()))))
+        said.append(float(expit(sum(w[j] * v for j, v in x.items()))))  # any score, without overflow
         for j, v in x.items():
             g = (said[-1] - y) * v
             before = n.get(j, 0.0)
@@ -68,6 +69,7 @@ def one_by_one(model, events):
     power=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 50),
 )
+@example(alpha=1.0, beta=0.0, l1=0.0, l2=0.0, power=1.0, seed=1)
 @settings(max_examples=40, deadline=None)
 def test_it_is_the_papers_loop(alpha, beta, l1, l2, power, seed):
     events = likes(60, seed=seed)
@@ -75,7 +77,8 @@ def test_it_is_the_papers_loop(alpha, beta, l1, l2, power, seed):
     said, w = plain(as_dicts(events), events["label"], **setting)
     model = FTRLProximal(FIELDS, **setting)
     np.testing.assert_allclose(one_by_one(model, events), said, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(model.weights, list(w.values()), rtol=0, atol=1e-9)
+    # Without beta the first steps can be of any size, and weights with them: to rounding is relative to what they are.
+    np.testing.assert_allclose(model.weights, list(w.values()), rtol=1e-10, atol=1e-9)
     np.testing.assert_allclose(FTRLProximal(FIELDS, **setting).fit(events).weights, model.weights, rtol=0, atol=0)
 
 

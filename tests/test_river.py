@@ -28,7 +28,7 @@ from test_explicit import river_initial
 from test_replay import ratings
 
 from recsys_course.events import EventsError
-from recsys_course.models import BiasedFactorization, MatrixFactorization, NotFittedError, RunningMeans
+from recsys_course.models import BiasedFactorization, MatrixFactorization, NeuralNetwork, NotFittedError, RunningMeans
 from recsys_course.models.river_adapters import (
     CourseRecommender,
     CourseRegressor,
@@ -47,6 +47,7 @@ def ours_for_river():
         "least mean squares": LeastMeanSquares(0.5, normalized=True),
         "running means": CourseRegressor(RunningMeans()),
         "factorisation, as regressor": CourseRegressor(MatrixFactorization(3, rng=np.random.default_rng(0))),
+        "network, as regressor": CourseRegressor(NeuralNetwork((4,), n_factors=2, rng=np.random.default_rng(0))),
         "factorisation, as recommender": CourseRecommender(4, seed=1),
     }
 

@@ -9,7 +9,7 @@ from test_replay import ratings
 
 from recsys_course.blending import ensemble, fusion
 from recsys_course.events import without_label
-from recsys_course.lessons import Lessons
+from recsys_course.lessons import LessonMaker
 from recsys_course.metrics.losses import row_log_loss
 from recsys_course.models import (
     SGD,
@@ -63,7 +63,7 @@ def test_passes_are_the_same_events_again():
 
 def test_what_is_rehearsed_is_old_and_evenly_drawn():
     stream = ratings(n=40, ties=False)
-    lessons = Lessons(rehearse=300, rng=np.random.default_rng(0))
+    lessons = LessonMaker(rehearse=300, rng=np.random.default_rng(0))
     lessons.remember(stream.iloc[:10])
     first, second = (lessons.of(stream.iloc[k : k + 1])[0] for k in (10, 11))
     assert first.index[-1] == 10 and second.index[-1] == 11

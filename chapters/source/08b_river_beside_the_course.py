@@ -969,7 +969,8 @@ pd.DataFrame(speed["table"]).set_index("learner").sort_values(
 # <details><summary>Answer</summary>
 #
 # One cannot say before knowing what the protocol leaves open: order among equal times, seeds, clipping. Draw that
-# choice many times; if the published value lies well inside, there is nothing to explain. On MovieLens 100K it does.
+# choice many times; if the published value lies inside, there is nothing to explain. For BiasedMF on MovieLens 100K it
+# does, near one end; for two of the machines it does not, and that is left open.
 #
 # </details>
 #

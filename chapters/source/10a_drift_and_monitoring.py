@@ -1083,7 +1083,7 @@ plt.show()
 # indispensable, regular updating (B necessity), is a loss here if it means retraining. Learning from each event gains a little even where nothing moves.
 #
 # After a jump (middle) retraining on alarm beats the frozen model in each shop. Against one retraining in the middle of the stream, which knew
-# nothing, it comes out even on average. I had expected more. The line with the days says why. The blind retraining comes halfway through day 9. Where the jump came
+# nothing, it comes out even on average. We had expected more. The line with the days says why. The blind retraining comes halfway through day 9. Where the jump came
 # well before, the blind one wins: it comes later than the alarm's, and has more of the new world to learn from. Where the jump came on that day or later, the alarm
 # wins. On wandering tastes (right), where no moment is special, it gains nothing. What the alarm does know is *whether*: the
 # schedule got its number of retrainings from the alarm, zero in the still shop and one in the others, and without that it would have had to guess.

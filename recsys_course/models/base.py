@@ -157,6 +157,17 @@ class Vocabulary:
         return pd.Index(list(self.rows)).to_numpy()
 
 
+def padded(array: np.ndarray, length: int) -> np.ndarray:
+    """The array, followed by rows of zeros up to ``length``.
+
+    >>> padded(np.ones(2), 3)
+    array([1., 1., 0.])
+    """
+    out = np.zeros((length, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out
+
+
 class _Numbering(dict):
     def __missing__(self, name) -> int:
         self[name] = row = len(self)

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.models import _rating_kernels as kernels
-from recsys_course.models.ratings import RatingModel, at_least, no_ratings
+from recsys_course.models.ratings import RatingModel, no_ratings
+from recsys_course.models.settings import at_least
 
 __all__ = ["BayesianFactorization"]
 

@@ -28,7 +28,8 @@ import pandas as pd
 
 from recsys_course.events import EventsError
 from recsys_course.models import _rating_kernels as kernels
-from recsys_course.models.ratings import RatingModel, at_least, finite
+from recsys_course.models.ratings import RatingModel
+from recsys_course.models.settings import at_least, finite
 
 __all__ = ["BiasedFactorization"]
 

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.models import _bpr_kernels as kernels
-from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
-from recsys_course.models.pairs import check_taken
+from recsys_course.models.base import NotFittedError, Ranker, Vocabulary, padded
+from recsys_course.models.labels import check_taken
+from recsys_course.models.settings import at_least, finite, float_type
 
 __all__ = ["BPR"]
 
@@ -99,15 +100,11 @@ class BPR(Ranker):
         rng: np.random.Generator,
     ) -> None:
         for name, count in (("n_factors", n_factors), ("epochs", epochs), ("tries", tries), ("threads", threads)):
-            if count < 1:
-                raise ValueError(f"{name} must be at least 1, not {count}")
+            at_least(name, count, 1)
         for name, value in (("step_size", step_size), ("regularization", regularization), ("init_spread", init_spread)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
+            finite(name, value)
         if negatives not in ("uniform", "popular"):
             raise ValueError(f"negatives must be 'uniform' or 'popular', not {negatives!r}")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
         self.n_factors = n_factors
         self.epochs = epochs
         self.step_size = step_size
@@ -117,7 +114,7 @@ class BPR(Ranker):
         self.init_spread = init_spread
         self.shuffle = shuffle
         self.threads = threads
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_type(dtype)
         self.rng = rng
         self.examples_learned = 0
         self._fitted = False
@@ -194,10 +191,10 @@ class BPR(Ranker):
         users, items = self._users.add(events["user"]), self._items.add(events["item"])
         self._user_rows = self._with_room(self._user_rows, len(self._users), self._user_rng)
         self._item_rows = self._with_room(self._item_rows, len(self._items), self._item_rng)
-        self._item_bias = _longer(self._item_bias, len(self._item_rows))
+        self._item_bias = padded(self._item_bias, len(self._item_rows))
         needed = int(self._known[1]) + len(events)
         if needed > len(self._log):
-            self._log = _longer(self._log, max(needed, 2 * len(self._log)))
+            self._log = padded(self._log, max(needed, 2 * len(self._log)))
         if 2 * needed > len(self._table):  # at most half full: then a look-up takes one or two steps
             table = np.full(1 << int(2 * needed - 1).bit_length(), -1, np.int64)
             kernels.refill(self._table, table)
@@ -232,9 +229,3 @@ class BPR(Ranker):
     def _ready(self) -> None:
         if not self._fitted:
             raise NotFittedError("BPR has learned nothing yet: call fit or update first")
-
-
-def _longer(array: np.ndarray, length: int) -> np.ndarray:
-    out = np.zeros(length, array.dtype)
-    out[: len(array)] = array
-    return out

@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.candidates import Candidates
-from recsys_course.events import EventsError, check_events
+from recsys_course.events import check_events
 from recsys_course.models import _kernels
-from recsys_course.models.base import Model, NotFittedError, Ranker, Vocabulary
+from recsys_course.models.base import Model, NotFittedError, Ranker, Vocabulary, padded
+from recsys_course.models.labels import check_taken, check_yes_or_no
+from recsys_course.models.settings import at_least, finite
 from recsys_course.plan import Plan
 
 __all__ = ["ImplicitFactorization", "MatrixFactorization"]
@@ -84,13 +86,7 @@ class _Factors:
         grown = np.empty((room, n_factors))
         grown[:have] = factors
         grown[have:] = rng.normal(0.0, self.spread, size=(room - have, n_factors))
-        return _longer(bias, room), grown, _longer(count, room)
-
-
-def _longer(array: np.ndarray, length: int) -> np.ndarray:
-    out = np.zeros(length, array.dtype)
-    out[: len(array)] = array
-    return out
+        return padded(bias, room), grown, padded(count, room)
 
 
 class _FactorModel:
@@ -98,8 +94,7 @@ class _FactorModel:
 
     def __init__(self, n_factors, epochs, step_size, update_step_size, regularization, init_spread, shuffle, rng):
         for name, value, least in (("n_factors", n_factors, 0), ("epochs", epochs, 1)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
+            at_least(name, value, least)
         self.update_step_size = step_size if update_step_size is None else update_step_size
         for name, value in (
             ("step_size", step_size),
@@ -107,8 +102,7 @@ class _FactorModel:
             ("regularization", regularization),
             ("init_spread", init_spread),
         ):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
+            finite(name, value)
         self.n_factors = n_factors
         self.epochs = epochs
         self.step_size = step_size
@@ -281,12 +275,7 @@ class MatrixFactorization(_FactorModel, Model):
     def _check(self, events: pd.DataFrame) -> None:
         check_events(events)
         if self.loss == "logistic":
-            outside = ~events["label"].isin([0.0, 1.0]).to_numpy()
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise EventsError(
-                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs 0 or 1"
-                )
+            check_yes_or_no(events, loss="logistic loss")
 
     def _learn(self, rows, users, items, labels, *, count: bool) -> None:
         _kernels.learn_labels(
@@ -351,7 +340,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
         self.n_negatives = n_negatives
 
     def fit(self, events: pd.DataFrame) -> ImplicitFactorization:
-        self._check(events)
+        check_taken(events)
         self._begin()
         users, items = self._state().add(events)
         rows = np.arange(len(events))
@@ -364,7 +353,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
         return self
 
     def update(self, events: pd.DataFrame) -> ImplicitFactorization:
-        self._check(events)
+        check_taken(events)
         if self._factors is None:
             self._begin()
         self._learn(np.arange(len(events)), *self._state().add(events), count=True)
@@ -394,7 +383,7 @@ class ImplicitFactorization(_FactorModel, Ranker):
         return self._state().items.ids()
 
     def run_ranks(self, events: pd.DataFrame, plan: Plan, first: int, last: int, contest: Candidates) -> np.ndarray:
-        self._check(events)
+        check_taken(events)
         state = self._state()
         arriving = plan.arriving(first, last)
         state.add(events.iloc[arriving])
@@ -419,15 +408,6 @@ class ImplicitFactorization(_FactorModel, Ranker):
         self._start()
         (self._draw_rng,) = self._draws.spawn(1)
         self._n_known = np.zeros(1, np.int64)
-
-    def _check(self, events: pd.DataFrame) -> None:
-        check_events(events)
-        other = (events["label"] != 1.0).to_numpy()
-        if other.any():
-            row = int(np.argmax(other))
-            raise EventsError(
-                f"column 'label' is {events['label'].iloc[row]} in row {row}: an implicit stream has labels of 1"
-            )
 
     def _learn(self, rows, users, items, *, count: bool) -> None:
         draws = self._draw_rng.random((len(rows), self.n_negatives))

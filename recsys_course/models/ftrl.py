@@ -23,7 +23,9 @@ import pandas as pd
 
 from recsys_course.events import EventsError, check_events
 from recsys_course.models import _ftrl_kernels as kernels
-from recsys_course.models.base import Model, NotFittedError, Vocabulary
+from recsys_course.models.base import Model, NotFittedError, Vocabulary, padded
+from recsys_course.models.labels import check_yes_or_no
+from recsys_course.models.settings import at_least, finite
 from recsys_course.plan import Plan
 
 __all__ = ["FTRLProximal", "hash_fields"]
@@ -152,14 +154,12 @@ class FTRLProximal(Model):
         buckets: int | None = None,
         salt: int = 0,
     ) -> None:
-        if not 0 < alpha < np.inf:
-            raise ValueError(f"alpha must be a finite number above 0, not {alpha}")
+        finite("alpha", alpha, positive=True)
         for name, value in (("beta", beta), ("l1", l1), ("l2", l2), ("power", power)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
+            finite(name, value)
         for name, count in (("epochs", epochs), ("buckets", buckets)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name} must be at least 1, not {count}")
+            if count is not None:
+                at_least(name, count, 1)
         self.fields = tuple(fields)
         self.alpha, self.beta, self.l1, self.l2, self.power = alpha, beta, l1, l2, power
         self.epochs = epochs
@@ -240,12 +240,7 @@ class FTRLProximal(Model):
     def _names(self, events: pd.DataFrame, *, labelled: bool = False) -> np.ndarray:
         if labelled:
             check_events(events)
-            outside = ~events["label"].isin([0.0, 1.0]).to_numpy()
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise EventsError(
-                    f"column 'label' is {events['label'].iloc[row]} in row {row}: the logistic loss needs 0 or 1"
-                )
+            check_yes_or_no(events, loss="logistic loss")
         intercept = np.zeros((len(events), 1), np.uint64)
         return np.hstack([intercept, hash_fields(events, self.fields, salt=self.salt)])
 
@@ -257,8 +252,8 @@ class FTRLProximal(Model):
         have = len(self._n)
         if len(self._vocabulary) > have:
             # Twice the room each time: a million newcomers cost a million copies in all, not a million each.
-            more = np.zeros(max(len(self._vocabulary), 2 * have) - have)
-            self._z, self._n = np.concatenate([self._state()[0], more]), np.concatenate([self._n, more])
+            room = max(len(self._vocabulary), 2 * have)
+            self._z, self._n = padded(self._state()[0], room), padded(self._n, room)
         return numbers
 
     def _find(self, names: np.ndarray) -> np.ndarray:

@@ -26,7 +26,9 @@ import pandas as pd
 
 from recsys_course.models import _als_kernels as kernels
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
-from recsys_course.models.pairs import Pairs, Side, check_taken
+from recsys_course.models.labels import check_taken
+from recsys_course.models.pairs import Pairs, Side
+from recsys_course.models.settings import at_least, finite, float_type
 
 __all__ = ["WeightedALS", "half_sweep"]
 
@@ -181,15 +183,11 @@ class WeightedALS(Ranker):
         rng: np.random.Generator,
     ) -> None:
         for name, count in (("n_factors", n_factors), ("sweeps", sweeps), ("threads", threads)):
-            if count < 1:
-                raise ValueError(f"{name} must be at least 1, not {count}")
+            at_least(name, count, 1)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps must be at least 1, or None for the exact solution, not {cg_steps}")
         for name, value in (("alpha", alpha), ("regularization", regularization), ("init_spread", init_spread)):
-            if not 0 < value < np.inf:
-                raise ValueError(f"{name} must be a finite number above 0, not {value}")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+            finite(name, value, positive=True)
         self.n_factors = n_factors
         self.sweeps = sweeps
         self.alpha = alpha
@@ -197,7 +195,7 @@ class WeightedALS(Ranker):
         self.cg_steps = cg_steps
         self.init_spread = init_spread
         self.threads = threads
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_type(dtype)
         self.rng = rng
         self.examples_learned = 0
         self._fitted = False

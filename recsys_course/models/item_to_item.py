@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
-from recsys_course.models.pairs import Pairs, check_taken
+from recsys_course.models.labels import check_taken
+from recsys_course.models.pairs import Pairs
+from recsys_course.models.settings import finite
 
 __all__ = ["EASE", "ItemNeighbours"]
 
@@ -137,8 +139,7 @@ class EASE(_ItemToItem):
 
     def __init__(self, *, regularization: float = 400.0) -> None:
         super().__init__()
-        if not 0 < regularization < np.inf:
-            raise ValueError(f"regularization must be a finite number above 0, not {regularization}")
+        finite("regularization", regularization, positive=True)
         self.regularization = regularization
 
     def _weights_from(self, together: np.ndarray) -> np.ndarray:
@@ -195,8 +196,7 @@ class ItemNeighbours(_ItemToItem):
 
     def __init__(self, *, alpha: float = 0.5, neighbours: int | None = None) -> None:
         super().__init__()
-        if not 0 <= alpha < np.inf:
-            raise ValueError(f"alpha must be a finite number of at least 0, not {alpha}")
+        finite("alpha", alpha)
         if neighbours is not None and neighbours < 1:
             raise ValueError(f"neighbours must be at least 1, or None for all, not {neighbours}")
         self.alpha = alpha

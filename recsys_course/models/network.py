@@ -16,6 +16,7 @@ import pandas as pd
 
 from recsys_course.events import EventsError, check_events
 from recsys_course.models.base import Model, NotFittedError, Vocabulary
+from recsys_course.models.labels import check_yes_or_no
 from recsys_course.models.layers import Perceptron
 from recsys_course.models.optimizers import Adam, Optimizer, RowGradient
 from recsys_course.plan import Plan
@@ -340,10 +341,7 @@ class NeuralNetwork(Model):
         check_events(events)
         labels = events["label"].to_numpy()
         if self.loss == "cross-entropy":
-            outside = ~np.isin(labels, [0.0, 1.0])
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise EventsError(f"column 'label' is {labels[row]} in row {row}: the cross-entropy needs 0 or 1")
+            check_yes_or_no(events, loss="cross-entropy")
         return self._features(events), labels.astype(self.dtype)
 
     def _features(self, events: pd.DataFrame) -> np.ndarray:

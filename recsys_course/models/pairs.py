@@ -9,11 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from recsys_course.events import EventsError, check_events
-
-__all__ = ["Pairs", "Side", "check_taken"]
+__all__ = ["Pairs", "Side"]
 
 _BITS = 32
 _LOW = (1 << _BITS) - 1
@@ -84,21 +81,3 @@ class Pairs:
         keys = self._keys[side]
         starts = np.searchsorted(keys, np.arange(n_rows + 1, dtype=np.int64) << _BITS)
         return Side(starts, keys & _LOW, self._counts[side])
-
-
-def check_taken(events: pd.DataFrame) -> None:
-    """Raise an EventsError unless this is an events table in which each row says that something was taken.
-
-    Raises
-    ------
-    EventsError
-        As :func:`recsys_course.events.check_events`, or a label is not 1.
-    """
-    check_events(events)
-    other = (events["label"] != 1.0).to_numpy()
-    if other.any():
-        row = int(np.argmax(other))
-        raise EventsError(
-            f"column 'label' is {events['label'].iloc[row]} in row {row}: an implicit stream has labels of 1; "
-            "keep the rows that count as taken, and write .assign(label=1.0)"
-        )

@@ -14,11 +14,10 @@ import pandas as pd
 
 from recsys_course.events import EventsError, check_events
 from recsys_course.models import _rating_kernels as kernels
-from recsys_course.models.base import NotFittedError, Ranker, Vocabulary
+from recsys_course.models.base import NotFittedError, Ranker, Vocabulary, padded
+from recsys_course.models.settings import at_least, finite, float_type
 
 __all__ = ["Parameters", "RatingModel"]
-
-_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Parameters(NamedTuple):
@@ -62,12 +61,10 @@ class RatingModel(Ranker):
         finite("init_spread", init_spread)
         if label_range is not None and not label_range[0] < label_range[1]:
             raise ValueError(f"label_range must be (low, high) with low < high, not {label_range}")
-        if np.dtype(dtype) not in _DTYPES:
-            raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
         self.n_factors = n_factors
         self.label_range = label_range
         self.init_spread = init_spread
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_type(dtype)
         self.rng = rng
         self.examples_learned = 0
         self._users: Vocabulary | None = None
@@ -196,21 +193,7 @@ def longer(array: np.ndarray, needed: int) -> np.ndarray:
     (5, 10, 5)
     """
     have = len(array)
-    if needed <= have:
-        return array
-    out = np.zeros((max(needed, 2 * have), *array.shape[1:]), array.dtype)
-    out[:have] = array
-    return out
-
-
-def at_least(name: str, value: float, least: float) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
-
-
-def finite(name: str, value: float, *, positive: bool = False) -> None:
-    if not (value > 0 if positive else value >= 0) or value == np.inf:
-        raise ValueError(f"{name} must be a finite number {'above' if positive else 'of at least'} 0, not {value}")
+    return array if needed <= have else padded(array, max(needed, 2 * have))
 
 
 def no_ratings() -> tuple[np.ndarray, ...]:

@@ -30,7 +30,8 @@ import pandas as pd
 
 from recsys_course.models import _rating_kernels as kernels
 from recsys_course.models.biased import BiasedFactorization, check_initial, replace_first
-from recsys_course.models.ratings import finite, longer
+from recsys_course.models.ratings import longer
+from recsys_course.models.settings import finite
 
 __all__ = ["SVDPlusPlus"]
 
