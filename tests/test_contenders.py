@@ -89,16 +89,31 @@ def forgetting(*values):
 
 
 def test_a_best_value_at_the_edge_is_followed_beyond_it_and_what_stays_there_is_named():
-    track = make_track(ratings(jump=0.0))  # nothing moves but half of the tastes: to forget is bad
-    settings, tried = choose_settings(track, [forgetting(0.02, 0.1, 0.5)])
-    assert tried["forget"].tolist() == pytest.approx([0.02, 0.1, 0.5, 0.004, 0.0008])
-    assert settings["means"]["forget"] == tried.loc[tried["RMSE"].idxmin(), "forget"]
-    (edge,) = tried.loc[tried["chosen"], "edge"]
-    assert edge == ("forget" if settings["means"]["forget"] < 0.004 else "")
-    settings, tried = choose_settings(track, [forgetting(0.0, 0.1, 0.5)])  # there is nothing below zero
-    assert len(tried) == 3 and settings["means"]["forget"] == 0.0 and not tried["edge"].any()
+    track = make_track(ratings(jump=0.0))  # tastes mix, so that means see noise: the more they forget the better
+    settings, tried = choose_settings(track, [forgetting(0.3, 0.4, 0.5)])
+    assert tried["forget"].tolist() == pytest.approx([0.3, 0.4, 0.5, 0.5 / 0.8, 0.5 / 0.8 / 0.8])
+    assert tried["RMSE"].is_monotonic_decreasing and settings["means"]["forget"] == 0.78125
+    assert tried["edge"].tolist() == ["", "", "", "", "forget"]
+    settings, tried = choose_settings(track, [forgetting(0.2, 0.4, 0.8)])  # beyond it lies what is not allowed
+    assert len(tried) == 3 and settings["means"]["forget"] == 0.8
     settings, tried = choose_settings(track, [forgetting(0.1, 0.5)])  # two values were no search
     assert len(tried) == 2 and not tried["edge"].any()
+
+
+def test_what_has_nothing_beyond_it_is_no_edge():
+    def trial(**settings):
+        return tuning._Trial(forgetting(0.1), 1, settings)
+
+    def edges(best, *others):
+        return tuning._edges(best, [best, *others], best.settings)
+
+    assert edges(trial(forget=0.0), trial(forget=0.1), trial(forget=0.2)) == []
+    assert edges(trial(epochs=1), trial(epochs=2), trial(epochs=5)) == []
+    assert edges(trial(epochs=2), trial(epochs=5), trial(epochs=10)) == [("epochs", 1)]
+    assert edges(trial(epochs=20), trial(epochs=5), trial(epochs=10)) == [("epochs", 40)]
+    assert edges(trial(epochs=5, step_size=0.1), trial(epochs=2, step_size=0.2), trial(epochs=9, step_size=0.4)) == [
+        ("step_size", pytest.approx(0.05))
+    ]
 
 
 def test_a_family_begins_with_what_was_chosen_for_the_one_before():
