@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import joblib
 import numpy as np
@@ -91,7 +92,7 @@ def streams(rows: int | None = None) -> dict[str, Callable[[], Dataset]]:
         "movietweetings, ranking": ranking,
         "complete journey": journey,
     }
-    return {name: lambda make=make: cut(make()) for name, make in makers.items()}
+    return {name: partial(lambda make: cut(make()), make) for name, make in makers.items()}
 
 
 class Grid:
@@ -163,8 +164,8 @@ class Grid:
             last = own.iloc[-1].dropna().to_dict()
             metric = next(key for key in METRIC.values() if key in last)
             edges = ", ".join(filter(None, own["edge"]))
-            keep = {key: round_off(last[key]) for key in
-                    ("epochs", "step_size", "update_step_size", "passes", "forget", "window") if key in last}  # fmt: skip
+            names = ("epochs", "step_size", "update_step_size", "passes", "forget", "window")
+            keep = {key: round_off(last[key]) for key in names if key in last}
             n_tried = int((tried["family"] == family).sum())
             row = {"stream": name, "model": model, "contender": family, "at the edge": edges, "tried": n_tried}
             self.settings.append({**row, "pilot": round_off(last[metric]), "settings": keep})
@@ -246,10 +247,11 @@ class Grid:
             "step_size": [fitted["step_size"]],
             "update_step_size": [fitted["step_size"] * u for u in UPDATES],
         }
-        return [
-            Family(str(k), lambda c, k=k: Incremental(track.model(16, c), every=k), (lambda best: axes,))
-            for k in intervals
-        ]
+
+        def build(every: int, chosen: Mapping) -> Incremental:
+            return Incremental(track.model(16, chosen), every=every)
+
+        return [Family(str(k), partial(build, k), (lambda best: axes,)) for k in intervals]
 
 
 def _gap(track: Track, raced: Mapping[str, Result], a: str, b: str) -> tuple[float, float, float] | None:
@@ -342,7 +344,7 @@ def main(arguments: list[str] | None = None) -> None:
     ]  # fmt: skip
     described = {
         "seeds": SEEDS, "exposures": EXPOSURES, "households": HOUSEHOLDS, "intervals": INTERVALS,
-        "delays": DELAYS, "past": 0.4, "windows": WINDOWS, 
+        "delays": DELAYS, "past": 0.4, "windows": WINDOWS,
     }  # fmt: skip
     more = {
         "pairs": pairs,
