@@ -57,8 +57,11 @@ BOTH = "fusion, deep and classical"
 WINDOW, FIVE = "every 1,000 events", "every 1,000 events, 5 passes"
 GROWING, SLIDING, STOPPED = "full retrain, growing", "full retrain, sliding", "full retrain, stopped early"
 EMBEDDINGS, FRESH = "hybrid, embeddings only between", "per event, fresh optimiser"
-OPTIMISERS = ("frozen, Adam", "per event, Adam", FRESH)
-LONG = ("bookstore", "network")  # without the above: Adam takes twice as long, and two streams show what it does
+SLOW = ("frozen, Adam", "per event, Adam", FRESH, "per event, rehearsing", STOPPED, "warm retrain")
+LONG = (
+    "bookstore",
+    "network",
+)  # without the above, which take minutes each there: the two streams of ratings have them
 PLAIN = ("frozen", "per event", WINDOW, FIVE, GROWING, SLIDING, "hybrid")
 PAIRS = (
     ("per event", "frozen"), (WINDOW, "frozen"), (GROWING, "frozen"), (SLIDING, "frozen"), ("hybrid", "frozen"),
@@ -129,7 +132,7 @@ class Grid:
     def stream(self, name: str, dataset: Dataset, model: str) -> None:
         began = time.perf_counter()
         track = make_track(dataset, model=model, quick=self.quick)
-        those = [one for one in families(track, "all") if (name, model) != LONG or one.name not in OPTIMISERS]
+        those = [one for one in families(track, "all") if (name, model) != LONG or one.name not in SLOW]
         warm_up(track, those)
         title = f"{name}, {model}"
         settings, tried = choose_settings(track, those, cache=self.cache, progress=self.say(f"{title}: settings"))
