@@ -58,7 +58,7 @@ WINDOW, FIVE = "every 1,000 events", "every 1,000 events, 5 passes"
 GROWING, SLIDING, STOPPED = "full retrain, growing", "full retrain, sliding", "full retrain, stopped early"
 EMBEDDINGS, FRESH = "hybrid, embeddings only between", "per event, fresh optimiser"
 SLOW = ("frozen, Adam", "per event, Adam", FRESH, "per event, rehearsing", STOPPED, "warm retrain")
-LONG = (
+LONG = ("bookstore", "network")  # without the above, which take minutes each there; the rating streams have them
     "bookstore",
     "network",
 )  # without the above, which take minutes each there: the two streams of ratings have them
