@@ -22,18 +22,22 @@ tie; the rest is open. Finished replays are kept in a folder, so that a grid tha
 from __future__ import annotations
 
 import argparse
+import hashlib
+import inspect
+import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 
 from benchmarks.common import finish
-from recsys_course import data
+from recsys_course import data, grid
 from recsys_course.blending import fusion
 from recsys_course.contenders import BASELINES, Family, contenders, families
 from recsys_course.data.dataset import Dataset
@@ -47,7 +51,8 @@ from recsys_course.track import Track, make_track
 from recsys_course.tuning import choose_settings, warm_up
 
 EXPOSURES, HOUSEHOLDS = 200_000, 400
-SEEDS = {"factorization": (0, 1, 2), "network": (0, 1)}
+SEEDS: dict[str, tuple[int, ...]] = {"factorization": (0, 1, 2), "network": (0, 1)}
+RANKINGS = ("movietweetings, ranking", "complete journey")
 INTERVALS = (1, 10, 100, 1_000, 10_000)
 DELAYS = (None, 2_000, "1D")
 WINDOWS = 20
@@ -58,10 +63,7 @@ WINDOW, FIVE = "every 1,000 events", "every 1,000 events, 5 passes"
 GROWING, SLIDING, STOPPED = "full retrain, growing", "full retrain, sliding", "full retrain, stopped early"
 EMBEDDINGS, FRESH = "hybrid, embeddings only between", "per event, fresh optimiser"
 SLOW = ("frozen, Adam", "per event, Adam", FRESH, "per event, rehearsing", STOPPED, "warm retrain")
-LONG = ("bookstore", "network")  # without the above, which take minutes each there; the rating streams have them
-    "bookstore",
-    "network",
-)  # without the above, which take minutes each there: the two streams of ratings have them
+LONG = ("bookstore", "network")  # with one seed, and without the above, which take minutes each there
 PLAIN = ("frozen", "per event", WINDOW, FIVE, GROWING, SLIDING, "hybrid")
 PAIRS = (
     ("per event", "frozen"), (WINDOW, "frozen"), (GROWING, "frozen"), (SLIDING, "frozen"), ("hybrid", "frozen"),
@@ -114,8 +116,30 @@ class Grid:
         self.settings: list[dict] = []
         self.classical: dict[tuple, Result] = {}  # what the factorisation said, for the fusion with the network
 
-    def seeds(self, model: str) -> tuple[int, ...]:
-        return SEEDS[model][:1] if self.quick else SEEDS[model]
+    def seeds(self, name: str, model: str) -> tuple[int, ...]:
+        return SEEDS[model][:1] if self.quick or (name, model) == LONG else SEEDS[model]
+
+    def part(self, name: str, make: Callable[[], Dataset], model: str) -> None:
+        """One stream with one model, from the folder if its tables are there."""
+        path = None
+        if self.cache is not None:
+            made_by = (grid._code(), inspect.getsource(sys.modules[__name__]).partition("def claims_of")[0])
+            name_of = hashlib.sha256(repr((made_by, name, model, self.quick)).encode()).hexdigest()
+            path = Path(self.cache) / f"tables-{name_of}"
+        if path is not None and path.exists():
+            kept = pickle.loads(path.read_bytes())
+        else:
+            alone = Grid(self.cache, self.quick)
+            alone.classical = {key: result for key, result in self.classical.items() if key[0] == name}
+            alone.stream(name, make(), model)
+            kept = vars(alone)
+            if path is not None:
+                path.with_suffix(".part").write_bytes(pickle.dumps(kept))
+                path.with_suffix(".part").replace(path)
+        for table in ("rows", "pairs", "curve", "untuned", "settings"):
+            getattr(self, table).extend(kept[table])
+        self.windows |= kept["windows"]
+        self.classical |= kept["classical"]
 
     def say(self, what: str) -> Callable[[float], None]:
         """A bar on the screen of whoever waits."""
@@ -139,7 +163,7 @@ class Grid:
         self._keep_settings(name, model, tried)
         truth = dataset.events["p_purchase"].to_numpy() if "p_purchase" in dataset.events else None
         found: dict[int, dict[str, Result]] = {}
-        for seed in self.seeds(model):
+        for seed in self.seeds(name, model):
             seeded = replace(track, seed=seed)
             raced = self._race(name, seeded, settings, f"{title}: seed {seed}")
             self._standings(name, seeded, raced, truth)
@@ -232,7 +256,7 @@ class Grid:
             settings, _ = choose_settings(
                 late, self._curve_families(late, intervals, fitted), cache=self.cache, progress=self.say(what)
             )
-            for seed in self.seeds("factorization")[: None if delay is None else 1]:
+            for seed in self.seeds(name, "factorization")[: None if delay is None else 1]:
                 seeded = replace(late, seed=seed)
                 built = self._curve_families(seeded, intervals, fitted)
                 racing = {family.name: family.build(settings[family.name]) for family in built}
@@ -327,28 +351,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="2,500 rows, one seed, nothing written: for a test")
     chosen = parser.parse_args(arguments)
 
-    grid = Grid(chosen.cache, chosen.quick)
+    whole = Grid(chosen.cache, chosen.quick)
     only = {tuple(pair.rsplit(",", 1)) for pair in chosen.only.split(";")} if chosen.only else None
     with joblib.parallel_config(n_jobs=chosen.jobs):
         for name, make in streams(2_500 if chosen.quick else None).items():
-            dataset = None
             for model in SEEDS:
-                if (only and (name, model) not in only) or (model == "network" and dataset_ranks(name)):
-                    continue
-                dataset = dataset or make()
-                grid.stream(name, dataset, model)
-    table, pairs = rounded(grid.rows), rounded(grid.pairs)
+                # The network's fusion wants what the factorisation said.
+                wanted = not only or (name, model) in only or (model == "factorization" and (name, "network") in only)
+                if wanted and not (model == "network" and name in RANKINGS):
+                    whole.part(name, make, model)
+    table, pairs = rounded(whole.rows), rounded(whole.pairs)
     if chosen.quick or only:
         print(pairs.to_string())
         print(table.drop(columns=["over users", "over blocks"]).to_string())
-        print(rounded(grid.curve).to_string())
-        print(rounded(grid.untuned).to_string())
-        print(pd.DataFrame(grid.settings).to_string())
+        print(rounded(whole.curve).to_string())
+        print(rounded(whole.untuned).to_string())
+        print(pd.DataFrame(whole.settings).to_string())
         return
     windows = [
         {"stream": name, "model": model, "contender": contender,
          "quality": [round_off(float(value)) for value in np.mean(values, axis=0)]}
-        for (name, model, contender), values in grid.windows.items()
+        for (name, model, contender), values in whole.windows.items()
     ]  # fmt: skip
     described = {
         "seeds": SEEDS, "exposures": EXPOSURES, "households": HOUSEHOLDS, "intervals": INTERVALS,
@@ -356,19 +379,15 @@ def main(arguments: list[str] | None = None) -> None:
     }  # fmt: skip
     more = {
         "pairs": pairs,
-        "curve": rounded(grid.curve),
-        "untuned": rounded(grid.untuned),
-        "chosen": pd.DataFrame(grid.settings),
+        "curve": rounded(whole.curve),
+        "untuned": rounded(whole.untuned),
+        "chosen": pd.DataFrame(whole.settings),
         "windows": pd.DataFrame(windows),
     }
     finish(
         "updating_grid", table.set_index(["stream", "model", "contender", "seed"]), claims_of(pairs, table), described,
         ("numpy", "numba", "pandas", "scipy", "joblib"), more=more,
     )  # fmt: skip
-
-
-def dataset_ranks(name: str) -> bool:
-    return name in ("movietweetings, ranking", "complete journey")
 
 
 if __name__ == "__main__":
