@@ -178,7 +178,7 @@ class Grid:
         self._untuned(name, track, found[0], plain)
         self._pairs(name, track, found, plain)
         if model == "factorization":
-            self._curve(name, track, settings["per event"])
+            self._curve(name, track, settings)
         print(f"{title}: {time.perf_counter() - began:.0f} s", flush=True)
 
     def _race(self, name: str, track: Track, settings: Mapping, what: str) -> dict[str, Result]:
@@ -246,8 +246,9 @@ class Grid:
                 }
             )  # fmt: skip
 
-    def _curve(self, name: str, track: Track, fitted: Mapping) -> None:
+    def _curve(self, name: str, track: Track, chosen: Mapping[str, Mapping]) -> None:
         """Quality against the interval between updates, each with a step of its own, for labels at once and late."""
+        fitted = chosen["per event"]
         tenth = (len(track.events) - track.start) // 10
         intervals = sorted({*(k for k in INTERVALS if k < tenth), tenth})
         for delay in DELAYS[:1] if self.quick else DELAYS:
@@ -260,7 +261,7 @@ class Grid:
                 seeded = replace(late, seed=seed)
                 built = self._curve_families(seeded, intervals, fitted)
                 racing = {family.name: family.build(settings[family.name]) for family in built}
-                racing["frozen"] = Frozen(seeded.model(16, {**fitted}))
+                racing["frozen"] = Frozen(seeded.model(16, chosen["frozen"]))
                 raced = seeded.run(racing, cache=self.cache)
                 for family_name, result in raced.items():
                     self.curve.append(
