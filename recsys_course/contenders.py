@@ -1,8 +1,8 @@
 """Who races: the ways of updating, each with settings of its own.
 
 A :class:`Family` says how a contender is made of settings, and in which rounds these are chosen. What fits a frozen
-model best is not what fits one that learns on: so each has its own steps and passes, and where one begins with what was
-chosen for another (``after``), it still has its own step of updates. :mod:`recsys_course.tuning` chooses.
+model best is not what fits one that learns on: so each has its own steps and passes, and where one begins with the fit
+that was chosen for another (``after``), it still has its own step of updates. :mod:`recsys_course.tuning` chooses.
 
 :func:`composed` adds those that are put together from what others said.
 """
@@ -140,19 +140,18 @@ def _learners(track: Track) -> list[Family]:
         return lambda chosen: Incremental(model(chosen), every=track.window, passes=passes)
 
     windows, growing = _windows(track), "full retrain, growing"
-    # A first fit is good if it serves a full retrain; then the step of updates; then, where a replay is fast, the first
-    # fit once more, with that step. Chosen together at first, the fit would get the large step that updates want.
-    per_event, in_batches = ((single,), (many,)) if network else ((single, fits), (many, fits))
+    # All that learn on begin with a fit that was chosen for full retrains: of all on the pilot, these alone are fitted to
+    # as many events as the first model of the race is, and what fits half as many best does not fit those.
     out = [
         Family("frozen", lambda c: Frozen(model(c)), (fits,)),
-        Family("per event", lambda c: Incremental(model(c)), per_event, growing),
+        Family("per event", lambda c: Incremental(model(c)), (single,), growing),
         Family(
             "per event, rehearsing",
             lambda c: Incremental(model(c), rehearse=2, rng=track.rng()),
             (single,),
             "per event",
         ),
-        Family(windows, in_windows(1), in_batches, growing),
+        Family(windows, in_windows(1), (many,), growing),
         Family(f"{windows}, 5 passes", in_windows(5), (many,), windows),
     ]
     if track.days >= 5:
