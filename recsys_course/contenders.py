@@ -140,8 +140,8 @@ def _learners(track: Track) -> list[Family]:
         return lambda chosen: Incremental(model(chosen), every=track.window, passes=passes)
 
     windows, growing = _windows(track), "full retrain, growing"
-    # All that learn on begin with a fit that was chosen for full retrains: of all on the pilot, these alone are fitted to
-    # as many events as the first model of the race is, and what fits half as many best does not fit those.
+    # All that learn on begin with the fit that was chosen for full retrains: on the pilot these alone are fitted to as
+    # many events as the first model of the race is, and what suits half as many does not suit those.
     out = [
         Family("frozen", lambda c: Frozen(model(c)), (fits,)),
         Family("per event", lambda c: Incremental(model(c)), (single,), growing),
