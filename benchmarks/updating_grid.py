@@ -2,8 +2,8 @@
 
 Each contender has settings of its own, chosen with the first seed on the later half of the past (the first 40 % of a
 stream); the other 60 % is the race. What learns on begins with the fit that was chosen for full retrains: they alone
-are fitted, on the pilot, to about as many events as the first model of the race. A first fit that was chosen for half as
-many cost updating a seventh of its gain on the bookstore, and made the hybrid look better than it is. The streams:
+are fitted, on the pilot, to about as many events as the first model of the race. A first fit chosen for half as many
+cost updating a seventh of its gain on the bookstore, and made the hybrid look better than it is. The streams:
 
 - a bookstore of 200,000 exposures, whose truth is known: *regret* is what a model loses beside somebody who knows the
   probability of each purchase. Its tastes wander all the time, and on day 65 a quarter of the readers get new ones.
