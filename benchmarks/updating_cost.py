@@ -11,8 +11,8 @@ passes each, and a sliding window of W events, the examples learned are
 - full retrain, sliding: E times the sum over k of min(W, S + k S): linear once the window is full
 - hybrid: as growing, and n - S - 1 - R updates in between, since what arrives with a retrain is learned by it.
 
-Growing and hybrid are replayed up to one million events, sliding up to three; what lies beyond is counted by the formula
-and has no seconds. The claims:
+Growing and hybrid are replayed up to one million events, sliding up to three; what lies beyond is counted by the
+formula and has no seconds. The claims:
 
 - each count is that of the formula, to the example;
 - CPU seconds grow like the examples: from 300,000 events to the largest size, the exponent of n lies between 0.85 and
@@ -20,7 +20,7 @@ and has no seconds. The claims:
   that hold less of a longer stream, and far too narrow for another power of n.
 
 Of the seconds of sliding retrains nothing is claimed: their examples grow linearly, but the compiled pass reads the ids
-of the whole stream once after each retrain, which is a quadratic share of the seconds, small up to a million events.
+of the whole stream once after each retrain, and that share of the seconds is quadratic.
 """
 
 from __future__ import annotations
