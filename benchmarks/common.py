@@ -64,8 +64,19 @@ def _processor() -> str:
     return platform.processor()
 
 
-def finish(name: str, table: pd.DataFrame, claims: dict[str, bool], settings: dict, packages: tuple[str, ...]) -> None:
-    """Print the table and the claims, write the figures, and exit with 1 if a claim failed."""
+def finish(
+    name: str,
+    table: pd.DataFrame,
+    claims: dict[str, bool],
+    settings: dict,
+    packages: tuple[str, ...],
+    *,
+    more: dict[str, pd.DataFrame] | None = None,
+) -> None:
+    """Print the table and the claims, write the figures, and exit with 1 if a claim failed.
+
+    Further tables, ``more``, are written and not printed.
+    """
     print(table.to_string())
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'FAILS'}: {claim}")
@@ -75,8 +86,9 @@ def finish(name: str, table: pd.DataFrame, claims: dict[str, bool], settings: di
             "benchmark": name,
             "machine": machine(packages),
             "settings": settings,
-            "table": json.loads(table.reset_index().to_json(orient="records")),
+            "table": _records(table),
             "claims": claims,
+            **{title: _records(other) for title, other in (more or {}).items()},
         },
         indent=1,
     )
@@ -86,3 +98,7 @@ def finish(name: str, table: pd.DataFrame, claims: dict[str, bool], settings: di
     unfinished.replace(path)
     print(f"written: benchmarks/results/{path.name}")
     sys.exit(0 if all(claims.values()) else 1)
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.reset_index().to_json(orient="records"))
