@@ -1,6 +1,6 @@
 """How well does one choose a way of updating? Streams that nothing was tuned on, and several ways to decide.
 
-There are 48 simulated bookstores, drawn from one seeded generator, eight of each kind of drift (none, slow, fast,
+There are 36 simulated bookstores, drawn from one seeded generator, six of each kind of drift (none, slow, fast,
 sudden, seasonal, all of them), half with labels that come a day late; and four real streams, each with and without
 that delay. On each, ten candidates, all of one factorisation, have their settings chosen on the later half of the
 first 40 %, and run over it (the pilot); then they run over the other 60 %, which nothing has seen. A decider names one
@@ -10,8 +10,8 @@ candidate before that part begins, and is scored on it:
 - *always X*: the same on each stream. The strongest of these in hindsight is a decider nobody could have had.
 - *rules*, which know properties of the stream and not how candidates did: how fast the error of a frozen model grows
   in the pilot, shares of new users and items, events per user and item, the delay, the length. They are fitted on all
-  other streams (a real stream's two delays leave together): nearest neighbours, a small tree, a forest; and the plainest,
-  which takes what was best on average on the others.
+  other streams (a real stream's two delays leave together): nearest neighbours, a small tree, a forest; and the
+  plainest, which takes what was best on average on the others.
 
 Scores: the share of streams on which the choice is within 1 % of the best candidate (its RMSE or log loss at most 1 %
 higher, its recall at most 1 % lower), and the mean gap to it. On simulated streams also regret, the mean divergence
@@ -24,6 +24,7 @@ candidate gains on the frozen one that is lost by the choice. Intervals resample
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,18 +41,21 @@ from sklearn.tree import DecisionTreeRegressor
 
 from benchmarks.common import finish
 from recsys_course import data
+from recsys_course.contenders import Family, contenders, families
 from recsys_course.data.bookstore import BookstoreConfig, bookstore
 from recsys_course.data.dataset import Dataset
 from recsys_course.metrics.intervals import Interval, group_interval
 from recsys_course.pilot import choose
 from recsys_course.replay import Result
 from recsys_course.report import METRIC, per_event, quality
+from recsys_course.track import Track, make_track
+from recsys_course.tuning import choose_settings, warm_up
 
 SEED = 12
 KINDS = ("none", "slow", "fast", "sudden", "seasonal", "all")
-STREAMS_A_KIND = 8
+STREAMS_A_KIND = 6
 CANDIDATES = (
-    "frozen", "biases only", "per event", "per event, rehearsing", "every 1,000 events", "every day",
+    "frozen", "biases only", "per event", "per event, rehearsing", "in windows", "every day",
     "full retrain, growing", "full retrain, sliding", "warm retrain", "hybrid",
 )  # fmt: skip
 PROPERTIES = (
@@ -75,7 +79,7 @@ class Stream:
 
 
 def simulated() -> list[Stream]:
-    """The bookstores: each is ``bookstore(n_events, rng=default_rng(seed), config=BookstoreConfig.stationary(**config))``."""
+    """The bookstores: :func:`simulate` makes one of its recipe."""
     rng = np.random.default_rng(SEED)
     out = []
     for number in range(len(KINDS) * STREAMS_A_KIND):
@@ -102,7 +106,7 @@ def _draw(rng: np.random.Generator, kind: str) -> tuple[int, int, dict]:
     def wide(low: float, high: float) -> int:
         return int(np.exp(rng.uniform(np.log(low), np.log(high))))
 
-    n_events, days = 1000 * wide(20, 60), int(rng.integers(30, 91))
+    n_events, days = 1000 * wide(20, 50), int(rng.integers(30, 91))
     users, books = wide(100, 1000), wide(60, 500)
     config: dict[str, Any] = {
         "events_per_day": round(n_events / days),
@@ -159,40 +163,24 @@ def films() -> Dataset:
     card = replace(whole.card, task="ranking", label_range=None)
     return replace(whole, events=whole.events.assign(label=1.0), card=card)
 
+
 # ------------------------------------------------------------------------------------------- on each stream
 
 
-def track_of(dataset: Dataset, stream: Stream):
+def track_of(dataset: Dataset, delay: str | None, events_per_day: int | None = None) -> Track:
     """As ``recsys-course race`` would race on it, but that a simulated stream is retrained once a day."""
-    from recsys_course.race import make_track
-
-    track = make_track(dataset, delay=stream.delay, quick=dataset.card.task == "ranking")
-    if stream.kind != "real":
-        track = replace(track, retrain_every=stream.recipe["config"]["events_per_day"])
-    return track
+    track = make_track(dataset, delay=delay, quick=dataset.card.task == "ranking")
+    return track if events_per_day is None else replace(track, retrain_every=events_per_day)
 
 
-def candidates_of(track):
-    from recsys_course import race as R
-    from recsys_course.strategies import PeriodicRetrain
-    settings, _ = R._choose_settings(track, lambda *a: None)
-    racing = R.contenders(track, settings)
-    racing["warm retrain"] = PeriodicRetrain(track.factorization(16, settings["full"]), every=track.retrain_every, window=track.latest, warm=True)
-    racing = {("every 1,000 events" if k.startswith("every") and k.endswith("events") else k): v for k, v in racing.items()}
-    racing = {k: racing[k] for k in CANDIDATES}
-    return racing, dict.fromkeys(racing, {})
+def candidates_of(track: Track) -> list[Family]:
+    """The families that are tuned here: what others begin with comes along."""
+    return [family for family in families(track, "all") if _plain(track, family.name) in CANDIDATES]
 
 
-def results_of(track, racing, cache):
-    from recsys_course import race as R
-    out = []
-    for events, warmup in ((track.past, .5), (track.events, .4)):
-        r = {}
-        for k, v in racing.items():
-            x = R._attempt(track, events, warmup, v)
-            if x is not None: r[k] = x
-        out.append(r)
-    return out
+def _plain(track: Track, name: str) -> str:
+    """Windows hold 1,000 events, or 1 % of a stream below 50,000: one name for all streams."""
+    return "in windows" if name == f"every {track.window:,} events" else name
 
 
 # ---------------------------------------------------------------------------------------------- one stream's rows
@@ -201,9 +189,16 @@ def results_of(track, racing, cache):
 def race_on(stream: Stream, cache: str | None = None) -> tuple[list[dict], dict]:
     """A row for each candidate, and one of what is known of the stream before the scored part begins."""
     dataset = stream.make()
-    track = track_of(dataset, stream)
-    racing, settings = candidates_of(track)
-    piloted, raced = results_of(track, racing, cache)
+    track = track_of(dataset, stream.delay, stream.recipe["config"].get("events_per_day"))
+    those = candidates_of(track)
+    warm_up(track, those)
+    began = time.process_time()
+    tuned, _ = choose_settings(track, those, cache=cache)
+    racing = contenders(track, tuned)
+    piloted, raced = (track.run(racing, part, cache=cache) for part in ("past", "race"))
+    seconds = time.process_time() - began
+    settings = {_plain(track, name): tuned[name] for name in racing}
+    piloted, raced = ({_plain(track, name): one for name, one in part.items()} for part in (piloted, raced))
     sign = -1 if track.task == "ranking" else 1
     named = {
         "pilot": choose(piloted, rng=np.random.default_rng(0)).name,
@@ -211,7 +206,7 @@ def race_on(stream: Stream, cache: str | None = None) -> tuple[list[dict], dict]
     }
     truth = dataset.events["p_purchase"].to_numpy() if "p_purchase" in dataset.events else None
     rows = []
-    for name in racing:
+    for name in settings:
         early, later = piloted.get(name), raced.get(name)
         row = {
             "stream": stream.name,
@@ -233,6 +228,8 @@ def race_on(stream: Stream, cache: str | None = None) -> tuple[list[dict], dict]
         "delay": stream.delay,
         "events": len(track.events),
         "retrain every": track.retrain_every,
+        "window": track.window,
+        "CPU s": round(seconds, 1),
         **stream.recipe,
         **properties(track, piloted["frozen"], sign),
         **named,
@@ -246,7 +243,7 @@ def regret(result: Result, truth: np.ndarray) -> float:
     return float((p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean())
 
 
-def properties(track, frozen: Result, sign: int) -> dict[str, float]:
+def properties(track: Track, frozen: Result, sign: int) -> dict[str, float]:
     """What a rule may know. All of it is seen in the past, and it asks no candidate but the frozen one."""
     past = track.past
     halfway = int(frozen.rows[0])
@@ -282,15 +279,15 @@ def gaps(rows: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:
     ranking = (streams["task"] == "ranking").to_numpy()[:, None]
     best = np.where(ranking[:, 0], value.max(axis=1), value.min(axis=1))[:, None]
     gap = np.where(ranking, best - value, value - best) / best
-    return pd.DataFrame(gap, index=value.index, columns=value.columns).fillna(1.0).clip(upper=1.0)[
-        [name for name in CANDIDATES if name in value]
-    ]
+    return (
+        pd.DataFrame(gap, index=value.index, columns=value.columns)
+        .fillna(1.0)
+        .clip(upper=1.0)[[name for name in CANDIDATES if name in value]]
+    )
 
 
 RULES: dict[str, Callable[[], Any]] = {
-    "rule: 7 nearest streams": lambda: make_pipeline(
-        StandardScaler(), KNeighborsRegressor(7, weights="distance")
-    ),
+    "rule: 7 nearest streams": lambda: make_pipeline(StandardScaler(), KNeighborsRegressor(7, weights="distance")),
     "rule: tree": lambda: DecisionTreeRegressor(max_depth=3, min_samples_leaf=4, random_state=0),
     "rule: forest": lambda: RandomForestRegressor(300, min_samples_leaf=2, random_state=0),
 }
@@ -317,7 +314,9 @@ def decide(gap: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def scores(rows: pd.DataFrame, streams: pd.DataFrame, gap: pd.DataFrame, named: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def scores(
+    rows: pd.DataFrame, streams: pd.DataFrame, gap: pd.DataFrame, named: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
     """For each score a table, streams x deciders; of regret with simulated streams only."""
 
     def of(table: pd.DataFrame) -> pd.DataFrame:
