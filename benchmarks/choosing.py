@@ -168,8 +168,14 @@ def films() -> Dataset:
 
 
 def track_of(dataset: Dataset, delay: str | None, events_per_day: int | None = None) -> Track:
-    """As ``recsys-course race`` would race on it, but that a simulated stream is retrained once a day."""
-    track = make_track(dataset, delay=delay, quick=dataset.card.task == "ranking")
+    """As ``recsys-course race`` would race on it, but that a simulated stream is retrained once a day.
+
+    Of rankings fewer settings are tried, and one event in four is scored, or this would take hours; all are learned.
+    """
+    ranking = dataset.card.task == "ranking"
+    track = make_track(dataset, delay=delay, quick=ranking)
+    if ranking:
+        track = replace(track, score_every=max(4, track.score_every))
     return track if events_per_day is None else replace(track, retrain_every=events_per_day)
 
 
@@ -293,7 +299,7 @@ RULES: dict[str, Callable[[], Any]] = {
 }
 
 
-def decide(gap: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:
+def decide(gap: pd.DataFrame, streams: pd.DataFrame, rules: dict[str, Callable[[], Any]] = RULES) -> pd.DataFrame:
     """What each decider names on each stream: streams x deciders."""
     out = pd.DataFrame(index=gap.index)
     out["pilot"], out["pilot, best"] = streams["pilot"], streams["pilot, best"]
@@ -301,13 +307,13 @@ def decide(gap: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:
         out[f"always {name}"] = name
     # Of gaps beyond a tenth it matters little how large they are, and a mean would see nothing else.
     known, target = streams[list(PROPERTIES)].to_numpy(float), gap.clip(upper=0.1)
-    for name in ("rule: best on the others", *RULES):
+    for name in ("rule: best on the others", *rules):
         out[name] = ""
     for group in streams["group"].unique():
         own = (streams["group"] == group).to_numpy()
         mean = target[~own].mean()
         out.loc[own, "rule: best on the others"] = mean.idxmin()
-        for name, make in RULES.items():
+        for name, make in rules.items():
             model = make().fit(known[~own], target[~own].to_numpy())
             best = model.predict(known[own]).argmin(axis=1)
             out.loc[own, name] = gap.columns[best].to_numpy()
@@ -408,6 +414,7 @@ def main() -> None:
     table = pd.DataFrame([row for one in chosen for row in rows[one.name]])
     if given.only:
         print(table.drop(columns="settings").to_string())
+        print(streams.drop(columns="config").T.to_string())
         return
     gap = gaps(table, streams)
     named = decide(gap, streams)

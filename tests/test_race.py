@@ -327,7 +327,10 @@ def test_a_star_is_explained_where_one_stands(found):
     inner = replace(found, settings=found.settings.assign(edge=""))
     outer = replace(found, settings=found.settings.assign(edge="step_size"))
     pages = [race_report.to_html(one, ratings()) for one in (inner, outer)]
-    assert [("*</td>" in page, "* the smallest or the largest" in page) for page in pages] == [(False,) * 2, (True,) * 2]
+    assert [("*</td>" in page, "* the smallest or the largest" in page) for page in pages] == [
+        (False,) * 2,
+        (True,) * 2,
+    ]
 
 
 def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found, tmp_path, monkeypatch):
