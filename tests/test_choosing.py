@@ -75,7 +75,7 @@ def test_scores_are_those_of_what_was_named():
     assert table.loc["pilot", "examples per event"] == 1
     assert table.loc["pilot", "within 1 %, low"] < 0.5 < table.loc["pilot", "within 1 %, high"]
     ahead = choosing.differences(found, streams)
-    assert ahead.loc["rule: tree", "within 1 %"] == -0.5
+    assert ahead.loc[("pilot", "rule: tree"), "within 1 %"] == -0.5
 
 
 def test_regret_is_nothing_for_the_truth_and_more_for_anything_else():
