@@ -454,11 +454,11 @@ def main() -> None:
         "CPU minutes of the scored part": round(table["CPU s"].sum() / 60, 1),
     }
     more = {
-        "streams": streams,
+        "streams": streams.reset_index(),
         "rows": table,
-        "named": named,
-        "pilots minus": ahead,
-        "by kind": by_kind(found, streams),
+        "named": named.reset_index(),
+        "pilots minus": ahead.reset_index(),
+        "by kind": by_kind(found, streams).reset_index(),
     }
     packages = ("numpy", "numba", "pandas", "scikit-learn")
     finish("choosing", summary, claims(summary, ahead), described, packages, more=more)

@@ -75,23 +75,21 @@ def finish(
 ) -> None:
     """Print the table and the claims, write the figures, and exit with 1 if a claim failed.
 
-    Further tables, ``more``, are written and not printed.
+    ``more`` holds further tables, by the name under which they are written.
     """
     print(table.to_string())
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'FAILS'}: {claim}")
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(
-        {
-            "benchmark": name,
-            "machine": machine(packages),
-            "settings": settings,
-            "table": _records(table),
-            "claims": claims,
-            **{title: _records(other) for title, other in (more or {}).items()},
-        },
-        indent=1,
-    )
+    parts = {
+        "benchmark": name,
+        "machine": machine(packages),
+        "settings": settings,
+        "table": _records(table.reset_index()),
+        **{key: _records(other) for key, other in (more or {}).items()},
+        "claims": claims,
+    }
+    text = "{\n" + ",\n".join(f" {json.dumps(key)}: {_written(value)}" for key, value in parts.items()) + "\n}"
     path = RESULTS / f"{name}.json"
     unfinished = path.with_suffix(".part")
     unfinished.write_text(text + "\n", encoding="utf-8")
@@ -101,4 +99,11 @@ def finish(
 
 
 def _records(table: pd.DataFrame) -> list[dict]:
-    return json.loads(table.reset_index().to_json(orient="records"))
+    return json.loads(table.to_json(orient="records"))
+
+
+def _written(value: Any) -> str:
+    """A table with a row a line, which is shorter than a number a line and easier to compare; the rest indented."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in value) + "\n ]"
+    return json.dumps(value, indent=1).replace("\n", "\n ")
