@@ -82,8 +82,8 @@ class Strategy:
     def run(self, events, plan: Plan, first: int, last: int, contest: Candidates | None) -> np.ndarray | None:
         """The blocks ``first`` .. ``last - 1`` in one compiled pass; None where that would not be the same.
 
-        It is the same for a single block, with nothing to learn in between, and where learning means the model's own
-        update and nothing else. A strategy that defines ``update`` or ``predict`` anew is asked block by block.
+        It is the same where learning means the model's own update and nothing else. A strategy that defines ``update``
+        or ``predict`` anew is asked block by block.
         """
         kind = type(self)
         predicts_plainly = kind.predict is Strategy.predict and kind.score_items is Strategy.score_items
@@ -92,6 +92,8 @@ class Strategy:
         several = last > first + 1
         if several and (kind.update is not Incremental.update or self._block_by_block):
             return None
+        if not several and contest is None:
+            return None  # to predict these rows alone is as good, and does not look up the ids of the whole stream
         lessons = None
         if several:
             lessons = copy.copy(self._lessons)
