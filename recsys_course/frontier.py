@@ -154,7 +154,8 @@ def grid_panel(title: str, table: pd.DataFrame, baselines: Sequence[str]) -> Pan
     table = table.assign(loss=unit.astype(float))
     leader = table.groupby("seed")["loss"].min()
     loss, cost, intervals = {}, {}, {}
-    for name, own in table.groupby("contender", sort=False):
+    for name in map(str, table["contender"].unique()):
+        own = table[table["contender"] == name]
         loss[name], cost[name] = own["loss"].mean(), own["examples per event"].mean()
         ends = [end for column in ("over users", "over blocks") for end in own[column]]
         low, high = (min(end[0] for end in ends), max(end[1] for end in ends))

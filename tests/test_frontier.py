@@ -78,7 +78,6 @@ def test_names_cover_neither_each_other_nor_marks():
         "hybrid": 1.0,
         "ensemble": 1.01,
         "fusion": 1.1,
-        "b": 0.9,
     }
     cost = {"frozen": 0, "per event": 1, "every day": 1, "hybrid": 90, "ensemble": 92, "fusion": 3}
     fig = frontier([panel("one", loss | {"counts": 0.9}, cost, ("counts",))])
@@ -87,14 +86,6 @@ def test_names_cover_neither_each_other_nor_marks():
         renderer = fig.canvas.get_renderer()
         names = [text.get_text() for text in ax.texts]
         assert sorted(names) == ["counts", "daily", "ensemble", "frozen", "fusion", "hybrid", "per event"]
-            "b",
-            "daily",
-            "ensemble",
-            "frozen",
-            "fusion",
-            "hybrid",
-            "per event",
-        ]
         boxes = [text.get_window_extent(renderer) for text in ax.texts]
         # An annotation's extent reaches to its mark where a line leads there: those are left out.
         alone = [box for box, text in zip(boxes, ax.texts, strict=True) if text.arrow_patch is None]
