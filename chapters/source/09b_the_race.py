@@ -651,10 +651,18 @@ bots["timestamp"] = np.sort(first + rng.integers(86_400, size=3000))
 poisoned = pd.concat([calm.events, bots]).sort_values("timestamp", kind="stable", ignore_index=True)
 genuine = poisoned["p_purchase"].notna().to_numpy()
 spans = {"day 1": (0, 1), "days 2-5": (1, 5), "6-10": (5, 10), "11-20": (10, 20)}
-rows, ways = {}, tuned(calm, [n for n in WAYS if "warm" not in n])
-for name, strategy in ways.items():
-    clean = replay(calm.events, strategy, task="binary", warmup=0.4)
-    dirty = replay(poisoned, strategy, task="binary", warmup=56_000 / len(poisoned))
+ways, share = tuned(calm, [n for n in WAYS if "warm" not in n]), 56_000 / len(poisoned)
+runs = {
+    name: [
+        replay(table, strategy, task="binary", warmup=warmup)
+        for table, warmup in ((calm.events, 0.4), (poisoned, share))
+    ]
+    for name, strategy in ways.items()
+}
+both = zip(runs["per event"], runs["full, growing"], (calm.events, poisoned), strict=True)
+runs["ensemble"] = [ensemble([online, batch], table) for online, batch, table in both]
+rows = {}
+for name, (clean, dirty) in runs.items():
     truth = calm.events["p_purchase"].to_numpy()[clean.rows]
     lost = regret(truth, clean.scores)
     harm = regret(truth, dirty.scores[genuine[dirty.rows]]) - lost
@@ -672,11 +680,14 @@ assert per["days 2-5"] > 5 * full["days 2-5"] and full["11-20"] > 0.5 * full["da
 assert harmed.loc["hybrid", "6-10"] < 0.3 * per["6-10"]
 assert large_step["day 1"] > per["day 1"] and large_step["11-20"] < per["11-20"]
 assert harmed.loc["per event, rehearsing", "days 2-5"] < 0.8 * per["days 2-5"]
+assert harmed.loc["ensemble", "days 2-5"] < 0.7 * per["days 2-5"]
+assert harmed.loc["ensemble", "6-10"] < 0.3 * per["6-10"]
 harmed.round(3)
 
 # %% [markdown]
 # Here the warning is right. For those books the model that learns per event is ruined for days (its regret without bots is in the first column), and heals only as genuine events arrive. The daily update believes the bots one night later and just as much. The full retrain hardly believes them, since three thousand
-# events are few in its history; what it does believe it keeps, until somebody deletes them from the log. A retrain heals the hybrid. A larger step hurts more and heals sooner; rehearsing softens the blow. On all other books nobody notices anything, so an average over the shop would have hidden it all.
+# events are few in its history; but what it does believe it keeps, until somebody deletes them from the log. A retrain heals the hybrid. The ensemble of the online model and the full retrain is hit on the first day, and then turns its weights to the member that does better: an insurance, as the source says (B techniques 4). A larger step hurts more and heals sooner; rehearsing softens the blow. On
+# all other books nobody notices much, so an average over the shop would have hidden it.
 #
 # **Convergence and steadiness.** First, how fast does the same model get better with examples? Regret on a later part of the calm shop, by how many events are learned and how often. Learning per event is the column with one pass. Then, how far do predictions move while nothing changes? `2000` exposures are asked
 # about every night for forty days: the mean movement from one night to the next, over five nights, and in the night that moved most.
@@ -848,3 +859,70 @@ numpy_said, keras_said = said["NeuralNetwork"], said["KerasNetwork"]
 assert np.abs(numpy_said.scores - keras_said.scores).max() < 1e-9
 assert numpy_said.cost.examples == keras_said.cost.examples
 print(f"RMSE {quality(numpy_said):.4f} and {quality(keras_said):.4f}, each after {numpy_said.cost.fits} retrains")
+
+# %% [markdown]
+# ## What the source says, what we measured
+#
+# | The source says | Where | What we measured |
+# |---|---|---|
+# | Some parameters are updated incrementally, others in full | B techniques 3 | Parts of two trainings are worse than a constant; a pace for each part is what works: *Five words* |
+# | Incremental learning computes little, since it updates only a part of the parameters | B choice, B techniques 1 | It computes little, and not for that reason: fewer examples, not fewer parameters: *Five words* |
+# | Incremental learning is timely, full updates are late | B choice | True: after a jump it heals in about half of the events, though a short window ends up lower: *Four claims, each with an experiment* |
+# | Incremental learning converges slowly, full updates fast | B choice | The same examples, the same regret, however come by: *Four claims, each with an experiment* |
+# | Incremental learning is unstable, full updates are stable | B choice | Against bots true; where nothing changes the full retrain moves more; a step that is too large is unstable: *Four claims, each with an experiment* |
+# | Full updates demand large resources | B choice | True: by two orders of magnitude in examples, for no better a result on most streams: *The race* |
+# | Full updates suit seasons and slow trends | B choice, scenarios | The other way round over a year; where nothing changes at all, a little better: *Four claims, each with an experiment* |
+# | After a full update, fine-tuning incrementally balances both | B hybrid | HYBRIDROW: *The race* |
+# | An online and a batch model together are more stable | B techniques 4 | True on the bad days: it healed from the bots long before the online model: *Four claims, each with an experiment* |
+# | ... and more accurate | B techniques 4, B hybrid | ENSEMBLEROW: *The race* |
+# | A deep and a classical model fused predict better | B techniques 5 | FUSIONROW: *The race* |
+# | A "full update" every five steps keeps the model stable | B listing "TensorFlow" | It is one more gradient step, chapter 04b; a full retrain starts afresh: *Five words* |
+# | Choose by how often the data change | B choice, B14.4 | A pilot chooses better than any rule: *Choosing* |
+#
+# ## Recap
+#
+# RECAP1
+# 2. Which events and which parameters are two questions; cost is the number of examples times the price of one.
+# 3. Settings chosen on the past, for everyone; without that, the step decides who wins.
+# 4. Retraining on everything is slow to heal, hard to poison and no steadier; learning at once is the reverse; a hybrid is hurt at once and healed by its next retrain.
+# 5. Do not believe a rule, and run a pilot on your own stream: it costs little and is rarely far off.
+#
+# ## Three questions
+#
+# **1. A colleague shows that learning per event loses to nightly retraining on your stream. Both use the step that suits the retrain. What do you ask for?**
+#
+# <details><summary>Answer</summary>
+#
+# A step for the updates, chosen on the past, as the retrain's step and passes were. On the bookstore the difference turns with a step twice as large or less than half as large as the chosen one. Then an interval over users and over
+# blocks of time, and the two costs beside it.
+#
+# </details>
+#
+# **2. Bots have bought a thousand copies of one book last night. You run a hybrid that is retrained once a week, tomorrow. What do you do?**
+#
+# <details><summary>Answer</summary>
+#
+# Delete the bots' events from the log before tomorrow's retrain, which then starts afresh without them. If you leave them, the damage becomes small but stays. If the shop cannot wait until tomorrow, go back to a copy of the model from
+# before the attack and let it learn the genuine events since.
+#
+# </details>
+#
+# **3. An ensemble of an online model and last night's full retrain is tied with the online model alone. Is it useless?**
+#
+# <details><summary>Answer</summary>
+#
+# For the average, yes, and it costs what both cost. It is an insurance for bad days: its weights follow recent losses, so it turned to the retrain when the bots had ruined the online model. Whether that is worth the price depends on how often
+# such days come, which is a question about your shop.
+#
+# </details>
+#
+# ## Read on
+#
+# - Embeddings every few minutes, layers daily, in a system that serves millions: [@liu2022!]
+# - Weights that follow the best of several, when which one is best changes: [@herbster1998!]
+# - A model on the predictions of models: [@wolpert1992!]
+# - Drift, and the ways to adapt to it, ordered: [@gama2014!]
+#
+# ## Exercises
+#
+# In `exercises/09b_the_race.ipynb`: a hybrid with a window; an ensemble whose labels come late; a step chosen on the past; the cheapest of the tied; events to heal; and a choice for shops that you have not seen.

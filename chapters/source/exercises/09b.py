@@ -123,7 +123,9 @@ members = [
     for f in (0.0, 0.3)
 ]
 S, y = np.column_stack([m.scores for m in members]), members[0].labels
-assert np.isclose(blend(S, y, 1.0, 0.01, 0)[0], S[0].mean()), "before any label all weigh the same"
+assert np.isclose(blend(S, y, 1.0, 0.01, 0)[0], S[0].mean()), (
+    "before any label all weigh the same"
+)
 for late in (0, 100):
     theirs = ensemble(members, ratings, rate=1.0, forget=0.01, delay=late).scores
     assert np.allclose(blend(S, y, 1.0, 0.01, late), theirs), (
@@ -191,7 +193,9 @@ def chosen_step(events, start, steps):
 # %% check="step" points=1
 steps = [0.02, 0.1, 0.3]
 stream = log[:20_000]
-assert chosen_step(stream, 8000, steps) == 0.1, "of these, 0.1 does best on the later half of the past"
+assert chosen_step(stream, 8000, steps) == 0.1, (
+    "of these, 0.1 does best on the later half of the past"
+)
 noise = stream.copy()
 noise.loc[8000:, "label"] = np.random.default_rng(0).integers(2, size=12_000).astype(float)
 assert chosen_step(noise, 8000, steps) == 0.1, (
@@ -209,7 +213,8 @@ assert chosen_step(noisy_past, 8000, steps) == 0.3, (
 def chosen_step(events, start, steps):
     share = start / len(events)
     return min(
-        steps, key=lambda step: quality(replay(events, learner(step), task="binary", warmup=share))
+        steps,
+        key=lambda step: quality(replay(events, learner(step), task="binary", warmup=share)),
     )
 
 
@@ -243,10 +248,18 @@ table = pd.DataFrame(
     },
     index=["hybrid", "per event", "fusion", "sliding", "frozen"],
 )
-assert bargain(table) != "frozen", "the cheapest of all is not tied with the best: its interval lies above zero"
-assert bargain(table) != "per event", "its loss is close to the best, but its interval does not hold zero"
-assert bargain(table) == "fusion", "tied are those whose interval holds zero; of them, the lowest cost"
-assert bargain(table.loc[["hybrid", "per event", "frozen"]]) == "hybrid", "with no ties the best remains"
+assert bargain(table) != "frozen", (
+    "the cheapest of all is not tied with the best: its interval lies above zero"
+)
+assert bargain(table) != "per event", (
+    "its loss is close to the best, but its interval does not hold zero"
+)
+assert bargain(table) == "fusion", (
+    "tied are those whose interval holds zero; of them, the lowest cost"
+)
+assert bargain(table.loc[["hybrid", "per event", "frozen"]]) == "hybrid", (
+    "with no ties the best remains"
+)
 
 
 # %% wrong="bargain"
@@ -288,7 +301,9 @@ assert found == 400, (
     f"half of the damage is gone 400 events after the jump, you say {found}: is it measured above the level before?"
 )
 assert events_to_heal(np.where(t < 1000, 1.0, 2.0), 1000, 100) == np.inf, "this one never heals"
-assert events_to_heal(known + 5, 1000, 100) == 400, "a constant added to all losses changes nothing"
+assert events_to_heal(known + 5, 1000, 100) == 400, (
+    "a constant added to all losses changes nothing"
+)
 assert events_to_heal(np.append(known, 0.0), 1000, 100) == 400, "what is left over is dropped"
 
 
