@@ -1,8 +1,8 @@
 """Who races: the ways of updating, each with settings of its own.
 
 A :class:`Family` says how a contender is made of settings, and in which rounds these are chosen. What fits a frozen
-model best is not what fits one that learns on: so each has its own steps and passes, and where one begins with what was
-chosen for another (``after``), it still has its own step of updates. :mod:`recsys_course.tuning` chooses.
+model best is not what fits one that learns on: so each has its own steps and passes, and where one begins with the fit
+that was chosen for another (``after``), it still has its own step of updates. :mod:`recsys_course.tuning` chooses.
 
 :func:`composed` adds those that are put together from what others said.
 """
@@ -102,7 +102,7 @@ def _learners(track: Track) -> list[Family]:
         epochs, one_by_one = NETWORK_EPOCHS, NETWORK_UPDATES
 
     def fits(best: Chosen, model: str = track.kind) -> Axes:
-        return {"epochs": epochs, "step_size": [track.usual_step(model) * s for s in steps]}
+        return _around(best, {"epochs": epochs, "step_size": [track.usual_step(model) * s for s in steps]})
 
     def step_of_fits(best: Chosen) -> Axes:
         return {"step_size": [track.usual_step(track.kind) * s for s in steps]}
@@ -125,8 +125,12 @@ def _learners(track: Track) -> list[Family]:
     def full(chosen: Chosen) -> Strategy:
         return PeriodicRetrain(model(chosen), every=track.retrain_every)
 
+    def spans(best: Chosen) -> Axes:
+        return {"window": [track.latest // 2, track.latest, 2 * track.latest]}
+
     def sliding(chosen: Chosen) -> Strategy:
-        return PeriodicRetrain(model(chosen), every=-(-track.retrain_every // 2), window=track.latest)
+        window = chosen.get("window", track.latest)
+        return PeriodicRetrain(model(chosen), every=-(-track.retrain_every // 2), window=window)
 
     def stopped(chosen: Chosen) -> Strategy:
         recipe = EarlyStopping(model({**chosen, "epochs": MOST_EPOCHS}))
@@ -136,18 +140,18 @@ def _learners(track: Track) -> list[Family]:
         return lambda chosen: Incremental(model(chosen), every=track.window, passes=passes)
 
     windows, growing = _windows(track), "full retrain, growing"
-    # A network's replay event by event is slow: its first fit is chosen where that is cheap, and here its updates.
-    per_event = ((single,), growing) if network else ((fits, single), None)
+    # All that learn on begin with the fit that was chosen for full retrains: on the pilot these alone are fitted to as
+    # many events as the first model of the race is, and what suits half as many does not suit those.
     out = [
         Family("frozen", lambda c: Frozen(model(c)), (fits,)),
-        Family("per event", lambda c: Incremental(model(c)), *per_event),
+        Family("per event", lambda c: Incremental(model(c)), (single,), growing),
         Family(
             "per event, rehearsing",
             lambda c: Incremental(model(c), rehearse=2, rng=track.rng()),
             (single,),
             "per event",
         ),
-        Family(windows, in_windows(1), *(((many,), growing) if network else ((fits, many), None))),
+        Family(windows, in_windows(1), (many,), growing),
         Family(f"{windows}, 5 passes", in_windows(5), (many,), windows),
     ]
     if track.days >= 5:
@@ -160,7 +164,7 @@ def _learners(track: Track) -> list[Family]:
         out.append(by_day)
     out += [
         Family(growing, full, (fits,)),
-        Family("full retrain, sliding", sliding, (fits,)),
+        Family("full retrain, sliding", sliding, (fits, spans)),
         Family(
             "warm retrain",
             lambda c: PeriodicRetrain(model(c), every=track.retrain_every, warm=True),
@@ -185,17 +189,25 @@ def _learners(track: Track) -> list[Family]:
     return out
 
 
+def _around(best: Chosen, axes: Axes) -> Axes:
+    """The axes, and on each what is chosen so far."""
+    return {name: sorted({*values, best[name]}) if name in best else values for name, values in axes.items()}
+
+
 def _baselines(track: Track) -> list[Family]:
     def one(name: str, recipe, **axes) -> Family:
         return Family(name, lambda c: Incremental(recipe(**c)), (lambda best: axes,))
 
     epochs, steps = (QUICK_EPOCHS, QUICK_STEPS) if track.quick else (EPOCHS, STEPS)
     updates = QUICK_UPDATES if track.quick else UPDATES
-    biases = (
-        lambda best: {"epochs": epochs, "step_size": [track.usual_step("factorization") * s for s in steps]},
-        lambda best: {"update_step_size": [best["step_size"] * u for u in updates]},
-    )
-    out = [Family("biases only", lambda c: Incremental(track.model(0, c)), biases)]
+
+    def fits(best: Chosen) -> Axes:
+        return _around(best, {"epochs": epochs, "step_size": [track.usual_step("factorization") * s for s in steps]})
+
+    def single(best: Chosen) -> Axes:
+        return {"update_step_size": [best["step_size"] * u for u in updates]}
+
+    out = [Family("biases only", lambda c: Incremental(track.model(0, c)), (fits, single, fits))]
     if track.task == "rating":
         out.append(one("running means", RunningMeans, forget=(0.0, 0.01, 0.02, 0.05, 0.1)))
     if track.task == "ranking":

@@ -266,7 +266,7 @@ def _protocol(found: Race) -> str:
         f"the same part. The {raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
         f"Labels arrive {late}. Each event is predicted before it is learned.",
         f"Full retrains, and those of the hybrid: every {track.retrain_every:,} rows. Sliding ones: every {sliding:,} "
-        f"rows, on the latest {track.latest:,}.",
+        "rows, on a window of the latest; how long it is was chosen like the other settings.",
     ]
     if track.task == "ranking":
         had = "leave the contest" if track.exclude_had else "stay in the contest, since people take things again"

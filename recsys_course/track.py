@@ -61,8 +61,8 @@ class Track:
     quick : bool
         Whether to try fewer settings, and retrain half as often.
     window, retrain_every, latest : int
-        Events between the updates of the contender that learns in windows; between full retrains; and how many of the
-        latest events a sliding retrain fits.
+        Events between the updates of the contender that learns in windows; between full retrains; and around how many
+        of the latest events a sliding retrain may fit.
     days : float
         Length of the race in days.
     label_range : (float, float) or None

@@ -118,7 +118,8 @@ def test_what_has_nothing_beyond_it_is_no_edge():
 
 def test_a_family_begins_with_what_was_chosen_for_the_one_before():
     track = make_track(ratings(), quick=True)
-    those = [family for family in families(track) if family.name in ("per event", "per event, rehearsing")]
+    three = ("per event", "per event, rehearsing", "full retrain, growing")
+    those = [family for family in families(track) if family.name in three]
     settings, tried = choose_settings(track, those[::-1])
     first, then = (settings[name] for name in ("per event", "per event, rehearsing"))
     assert (first["epochs"], first["step_size"]) == (then["epochs"], then["step_size"])
@@ -172,9 +173,11 @@ def test_what_is_composed_needs_its_members():
     assert isinstance(racing["full retrain, growing"], PeriodicRetrain)
 
 
-def test_warming_up_calls_each_contender(monkeypatch):
+def test_warming_up_calls_each_contender_and_minds_no_stream(monkeypatch):
     track = make_track(ratings(), model="network")
     called = []
-    monkeypatch.setattr(tuning.Track, "run", lambda self, strategies, part: called.extend(strategies))
+    monkeypatch.setattr(tuning.Track, "replay", lambda self, strategy: called.append(strategy.name))
     warm_up(track, families(track, "all"))
-    assert [name.replace("every 20 ", "every 15 ") for name in called] == names(track, "all")
+    assert len(called) == len(names(track, "all")) and "incremental, every 20 events, 5 passes" in called
+    monkeypatch.undo()
+    warm_up(replace(track, events=track.events.assign(timestamp=5)), families(track, "all"))
