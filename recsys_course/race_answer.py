@@ -72,7 +72,7 @@ def answer(found: Race) -> dict[str, str]:
         said["gain"] = "No contender is better than the frozen model beyond what chance explains."
     else:
         said["gain"] = (
-            f"{metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
+            f"Its {metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
             f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over "
             f"users and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns "
             f"{_examples(cost[name])} an event, and took {seconds[name]:.2g} CPU seconds for "

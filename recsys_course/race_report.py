@@ -98,7 +98,7 @@ def write(found: Race, dataset: Dataset, folder: str | Path, *, force: bool = Fa
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 1.2rem; background: #fff; color: #1a1a1a;
+body { margin: 0 auto; max-width: 80rem; padding: 1.2rem; background: #fff; color: #1a1a1a;
   font: 1.05rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .2rem 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
@@ -111,10 +111,10 @@ figure { margin: 0; }
 figure img { display: block; width: 100%; max-width: 58rem; min-width: 34rem; height: auto; }
 figcaption { max-width: 46rem; color: #444; font-size: .95rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .4rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th { vertical-align: bottom; border-bottom: 2px solid #666; white-space: normal; }
-.name { text-align: left; white-space: normal; min-width: 13rem; }
+.name { text-align: left; white-space: normal; min-width: 12rem; }
 .name small { display: block; color: #555; line-height: 1.3; }
 tr.recommended td { background: #eef5fa; font-weight: 600; }
 tr.recommended small { font-weight: 400; }
@@ -181,8 +181,7 @@ grows old; how fast it does is what updating is worth.</figcaption>
 {_what_was_read(found, dataset)}
 <h2>What was decided on what</h2>
 {_protocol(found)}
-<div class="wide">{_settings(found)}</div>
-<p>* the smallest or the largest that was tried: what lies beyond it might do better.</p>
+{_settings(found)}
 <h2>How to read this</h2>
 {_READING}
 <footer><p>{escape(_versions())}. Seed {found.track.seed}{", quick" if found.track.quick else ""}.
@@ -283,7 +282,9 @@ def _settings(found: Race) -> str:
     usual = ("epochs", "step_size", "update_step_size", "passes", "forget", "window")
     names = [name for name in usual if name in found.settings]
     metric = METRIC[found.track.task]
-    final = found.settings[found.settings["chosen"]].groupby("family", sort=False).tail(1)
+    final = found.settings[found.settings["chosen"]].groupby("family").tail(1).set_index("family", drop=False)
+    final = final.loc[[*(name for name in found.results if name in final.index), *final.index]]
+    final = final[~final.index.duplicated()]  # in the order in which contenders are shown, and then what diverged
     tried = found.settings.groupby("family")[metric].agg(["size", "count"])
     head = "".join(
         f"<th{' class=name' if k == 0 else ''}>{escape(name.replace('_', ' '))}</th>"
@@ -298,7 +299,9 @@ def _settings(found: Race) -> str:
             f"<td>{value}</td>" for value in [*values, f"{row[metric]:.4f}", f"{count}", f"{count - sound}"]
         )
         rows += f'<tr><td class="name">{escape(row["family"])}</td>{cells}</tr>'
-    return f'<table id="settings"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f'<table id="settings"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    star = "<p>* the smallest or the largest that was tried: what lies beyond it might do better.</p>"
+    return f'<div class="wide">{table}</div>' + (star if "*</td>" in rows else "")
 
 
 def _setting(value: float, edge: bool) -> str:

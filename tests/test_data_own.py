@@ -236,7 +236,7 @@ TWICE = "user,item,label,timestamp\n1,7,4,100\n2,7,4,100\n1,7,2,100\n1,7,3,100\n
 def test_duplicate_keys(write):
     file = write(TWICE)
     with pytest.raises(
-        DataError, match=r"line 4 repeats user, item and timestamp of line 2, and so do 1 others: choose"
+        DataError, match=r"line 4 repeats user, item and timestamp of line 2, and so does 1 other: choose"
     ):
         own(file)
     kept = own(file, duplicates="keep")

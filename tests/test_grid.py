@@ -162,6 +162,26 @@ def test_the_key_knows_the_code(monkeypatch):
     assert key_of(entry, STREAMS["a"]) != before
 
 
+def test_the_code_is_every_source_file_and_every_version_it_stands_on(monkeypatch, tmp_path):
+    code = grid._code.__wrapped__
+    (tmp_path / "models").mkdir()
+    deep = tmp_path / "models" / "one.py"
+    deep.write_text("a = 1")
+    monkeypatch.setattr(grid, "__file__", str(tmp_path / "grid.py"))
+    seen = [code(), code()]
+    deep.write_text("a = 2")
+    seen.append(code())
+    deep.rename(tmp_path / "models" / "two.py")
+    seen.append(code())
+    version = grid.importlib.metadata.version
+    for name in ("numpy", "numba", "pandas", "scipy"):
+        monkeypatch.setattr(
+            grid.importlib.metadata, "version", lambda asked, n=name: version(asked) + ".1" * (asked == n)
+        )
+        seen.append(code())
+    assert seen[0] == seen[1] and len(set(seen)) == len(seen) - 1
+
+
 def test_code_that_nobody_has_released_is_not_kept(tmp_path):
     class Mine(Frozen):
         pass

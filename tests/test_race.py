@@ -319,6 +319,18 @@ def test_numbers_on_the_page_are_those_of_the_tables(found, tmp_path):
     last = settings[settings["chosen"] & (settings["family"] == "every 15 events")].iloc[-1]
     assert shown["every 15 events"][1:3] == [f"{last['epochs']:.0f}", f"{last['step_size']:.4g}"]
     assert shown["every 15 events"][3].rstrip("*") == f"{last['update_step_size']:.4g}"
+    order = [name for name in found.results if name in shown]
+    assert list(shown) == order  # as contenders are shown, whichever was chosen first
+
+
+def test_a_star_is_explained_where_one_stands(found):
+    inner = replace(found, settings=found.settings.assign(edge=""))
+    outer = replace(found, settings=found.settings.assign(edge="step_size"))
+    pages = [race_report.to_html(one, ratings()) for one in (inner, outer)]
+    assert [("*</td>" in page, "* the smallest or the largest" in page) for page in pages] == [
+        (False,) * 2,
+        (True,) * 2,
+    ]
 
 
 def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found, tmp_path, monkeypatch):

@@ -363,9 +363,11 @@ def _without_duplicates(
         later = kept.index[again][0]
         same = (kept[key] == kept.loc[later, key]).all(axis=1)
         earlier = kept.index[same][0]
+        others = again.sum() - 1
+        so = f", and so {'does 1 other' if others == 1 else f'do {others:,} others'}" if others else ""
         raise DataError(
-            f"{file}: line {raw.lines[later]} repeats user, item and timestamp of line {raw.lines[earlier]}, and so do "
-            f"{again.sum() - 1:,} others: choose duplicates='keep', 'first' or 'last'"
+            f"{file}: line {raw.lines[later]} repeats user, item and timestamp of line {raw.lines[earlier]}{so}: "
+            "choose duplicates='keep', 'first' or 'last'"
         )
     dropped = np.zeros(len(raw.table), dtype=bool)
     dropped[again[again].index] = True
