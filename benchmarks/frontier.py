@@ -19,19 +19,18 @@ from recsys_course.frontier import frontier, grid_panel
 
 PICTURE = Path(__file__).parent.parent / "docs" / "frontier.png"
 TITLES = {
-    "movielens": "MovieLens: ratings",
-    "movietweetings": "MovieTweetings: ratings",
-    "bookstore": "Bookstore: purchases (regret)",
-    "complete journey": "Complete Journey: baskets",
-    "movietweetings, ranking": "MovieTweetings: the next film",
+    ("movielens", "factorization"): "MovieLens: ratings",
+    ("movietweetings", "factorization"): "MovieTweetings: ratings",
+    ("bookstore", "factorization"): "Bookstore: purchases (regret)",
+    ("complete journey", "factorization"): "Complete Journey: baskets",
+    ("movielens", "network"): "MovieLens: ratings, by a network",
 }
 
 
 def draw(table: pd.DataFrame):
-    """The figure, of the factorisation's rows."""
-    of_factors = table[table["model"] == "factorization"]
-    parts = {title: of_factors[of_factors["stream"] == stream] for stream, title in TITLES.items()}
-    return frontier([grid_panel(title, part, BASELINES) for title, part in parts.items() if len(part)])
+    """The figure, of those streams and models that the table has."""
+    parts = dict(list(table.groupby(["stream", "model"])))
+    return frontier([grid_panel(title, parts[key], BASELINES) for key, title in TITLES.items() if key in parts])
 
 
 def main() -> None:
