@@ -32,6 +32,8 @@ SHORT = {
     "full retrain, stopped early": "full, stopped early",
     "warm retrain": "warm",
     "hybrid": "hybrid",
+    "hybrid, embeddings only between": "embeddings only",
+    "fusion, deep and classical": "deep + classical",
     "ensemble": "ensemble",
     "fusion": "fusion",
 }
@@ -47,7 +49,11 @@ KINDS = {
         1,
         ("full retrain, growing", "full retrain, sliding", "full retrain, stopped early", "warm retrain"),
     ),
-    "both, or several models": ("^", 2, ("hybrid", "ensemble", "fusion")),
+    "both, or several models": (
+        "^",
+        2,
+        ("hybrid", "hybrid, embeddings only between", "ensemble", "fusion", "fusion, deep and classical"),
+    ),
 }
 LEFT = 0.35  # where a cost of 0 is drawn
 LOWEST, HIGHEST = -0.25, 1.3  # of the shares that are drawn in their place; others stand at the edge, with an arrow
@@ -140,12 +146,13 @@ def grid_panel(title: str, table: pd.DataFrame, baselines: Sequence[str]) -> Pan
 
     Losses are means over the seeds: the regret where it is known, else squared stars, nats, or minus the recall. The
     interval of a contender is that of its distance to the best of all, the wider of two, over users and over blocks of
-    time, and of all seeds.
+    time, and of all seeds. Contenders that have no short name here, such as those with another optimiser, are left out.
 
     Notes
     -----
     Taught in chapter 09b.
     """
+    table = table[table["contender"].isin([*SHORT, *baselines])]
     unit = table["quality"] ** 2 if table["metric"].iloc[0] == "RMSE" else table["quality"]
     if table["metric"].iloc[0] == "recall@10":
         unit = -unit
