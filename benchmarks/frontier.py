@@ -23,7 +23,7 @@ TITLES = {
     ("movietweetings", "factorization"): "MovieTweetings: ratings",
     ("bookstore", "factorization"): "Bookstore: purchases (regret)",
     ("complete journey", "factorization"): "Complete Journey: baskets",
-    ("movielens", "network"): "MovieLens: ratings, by a network",
+    ("movietweetings, ranking", "factorization"): "MovieTweetings: the next film",
 }
 
 
