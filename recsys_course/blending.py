@@ -128,7 +128,7 @@ def fusion(
     Notes
     -----
     Wolpert, Neural Networks 5(2), 1992, 10.1016/S0893-6080(05)80023-1, for stacking; for the recursion Haykin, Adaptive
-    Filter Theory, 5th edition, 2014, ISBN 9780132671453, chapter 10. For probabilities it is the extended Kalman filter
+    Filter Theory, 5th edition, 2014, ISBN 9780132671453. For probabilities it is the extended Kalman filter
     of a logistic regression. Taught in chapter 09b.
 
     Examples
