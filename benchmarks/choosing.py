@@ -18,6 +18,11 @@ higher, its recall at most 1 % lower), and the mean gap to it. On simulated stre
 from the true probability: the share within 1 % and within 10 % of the least regret, and the share of what the best
 candidate gains on the frozen one that is lost by the choice. Intervals resample streams.
 
+The claims were written after two runs. In the first each contender chose its first fit for itself; in the second, as
+now, all that learn on begin with the fit of full retrains (:mod:`recsys_course.tuning`). What changed its sign between
+the two is not claimed: taking the best of the pilot lost least in the first, and not in the second. The first is kept
+in ``results/choosing_own_fits.json``; commit eecc0ba of this repository made it.
+
 ``python -m benchmarks.choosing --jobs 2 --cache FOLDER`` goes on where it was interrupted.
 """
 
@@ -395,25 +400,23 @@ PLAIN = (
 
 def claims(summary: pd.DataFrame, ahead: pd.DataFrame) -> dict[str, bool]:
     """What holds beyond the streams' chance, and what the numbers do not show."""
-    best = ahead.loc["pilot, best"]
+    thrifty = ahead.loc["pilot"]
     rules = [name for name in summary.index if name.startswith("rule")]
-    share, gap = summary["within 1 %"], summary["mean gap %"]
-    high, examples = best["mean gap %, high"].to_dict(), summary["examples per event"].to_dict()
+    share, examples = summary["within 1 %"], summary["examples per event"].to_dict()
+    low, high = thrifty["mean gap %, low"].to_dict(), thrifty["mean gap %, high"].to_dict()
+    level = ["pilot, best", "always hybrid", *rules]
     return {
-        "the pilot's best loses less than each of per event, windows, every day, full retrain, always": bool(
-            (best.loc[list(PLAIN), "mean gap %, high"] < 0).all()
+        "the pilot loses less than each of per event, windows, every day, full retrain, always": all(
+            high[name] < 0 for name in PLAIN
         ),
-        "to take the cheapest of the tied loses more than to take the best, and learns less": bool(
-            high["pilot"] < 0 and examples["pilot"] < examples["pilot, best"]
-        ),
-        "no rule from properties alone loses less than the pilot's best": bool(
-            gap[rules].min() > gap.to_dict()["pilot, best"]
+        "it learns fewer than 0.6 of the examples that always hybrid learns": bool(
+            examples["pilot"] < 0.6 * examples["always hybrid"]
         ),
         "no rule is within 1 % on fewer streams than always per event": bool(
             share[rules].min() >= share.to_dict()["always per event"]
         ),
-        "not shown: by the share within 1 %, the pilot's best is not told apart from always hybrid or any rule": bool(
-            (best.loc[["always hybrid", *rules], "within 1 %, low"] <= 0).all()
+        "not shown: by mean gap, the pilot is not told apart from taking its best, always hybrid, or any rule": all(
+            low[name] <= 0 <= high[name] for name in level
         ),
     }
 
