@@ -329,7 +329,7 @@ def events_to_heal(losses, jump, width):
 # %% [markdown]
 # ## 6. Choose for a stream that you have not seen
 #
-# *Objective 5.* `choose_way(past)` gets the first 40 % of a stream of purchases and returns one of the names in `CANDIDATES`. It will be asked about three shops: one that stands still, one whose tastes turn over quickly, and one with little data. The check lets all candidates run over the rest of each
+# *Objective 5.* `choose_way(past)` gets the first two fifths of a stream of purchases and returns one of the names in `CANDIDATES`. It will be asked about three shops: one that stands still, one whose tastes turn over quickly, and one with little data. The check lets all candidates run over the rest of each
 # and accepts a choice whose log loss is within `1.5 %` of the best. How you choose is up to you; it has to hold for shops whose names you do not know.
 
 
