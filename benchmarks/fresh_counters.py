@@ -8,8 +8,8 @@ the scored part began). Beside them, the library's running means, per event: cou
 
 Settings are chosen on the first 40 % of each stream, predicting their later half from their earlier one: passes, step
 and share of strangers of the first fit by the frozen network, the mean over the seeds, of each of the two kinds; then
-the step of the updates. The share is that of the gain, in mean loss, from the frozen network of ids to the one that learns from each event; its interval is the
-wider of that over users and that over blocks. The claims:
+the step of the updates. The share is that of the gain, in mean loss, from the frozen network of ids to the one that
+learns from each event; its interval is the wider of that over users and that over blocks. The claims:
 
 - on each stream, fresh counters before frozen weights keep at least a third of the gain, with all of the interval;
 - stopped counters keep less than fresh ones, on each stream and seed.
