@@ -286,7 +286,7 @@ print(exponents.round(3).to_string(), "\n")
 walking.round(4)
 
 # %% [markdown]
-# Over a 32-fold range of speeds the best step is $q/\sigma$ to within a tenth, and the exponents are 1 within a few
+# Over a 32-fold range of speeds the best step is $q/\sigma$ to within an eighth, and the exponents are 1 within a few
 # hundredths. The *exactly* columns are those of the formulas with $c$: a larger step is a little worse than it looks, because it also shakes the error that is there.
 #
 # How much does a wrong step cost? With $\rho = \eta/\eta^*$ the excess is $\frac12(\rho + 1/\rho)$ times the least: a factor of two either way costs a quarter, a
