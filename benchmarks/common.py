@@ -64,25 +64,46 @@ def _processor() -> str:
     return platform.processor()
 
 
-def finish(name: str, table: pd.DataFrame, claims: dict[str, bool], settings: dict, packages: tuple[str, ...]) -> None:
-    """Print the table and the claims, write the figures, and exit with 1 if a claim failed."""
+def finish(
+    name: str,
+    table: pd.DataFrame,
+    claims: dict[str, bool],
+    settings: dict,
+    packages: tuple[str, ...],
+    *,
+    more: dict[str, pd.DataFrame] | None = None,
+) -> None:
+    """Print the table and the claims, write the figures, and exit with 1 if a claim failed.
+
+    ``more`` holds further tables, by the name under which they are written.
+    """
     print(table.to_string())
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'FAILS'}: {claim}")
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(
-        {
-            "benchmark": name,
-            "machine": machine(packages),
-            "settings": settings,
-            "table": json.loads(table.reset_index().to_json(orient="records")),
-            "claims": claims,
-        },
-        indent=1,
-    )
+    parts = {
+        "benchmark": name,
+        "machine": machine(packages),
+        "settings": settings,
+        "table": _records(table.reset_index()),
+        **{key: _records(other) for key, other in (more or {}).items()},
+        "claims": claims,
+    }
+    text = "{\n" + ",\n".join(f" {json.dumps(key)}: {_written(value)}" for key, value in parts.items()) + "\n}"
     path = RESULTS / f"{name}.json"
     unfinished = path.with_suffix(".part")
     unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(path)
     print(f"written: benchmarks/results/{path.name}")
     sys.exit(0 if all(claims.values()) else 1)
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.to_json(orient="records"))
+
+
+def _written(value: Any) -> str:
+    """A table with a row a line, which is shorter than a number a line and easier to compare; the rest indented."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in value) + "\n ]"
+    return json.dumps(value, indent=1).replace("\n", "\n ")

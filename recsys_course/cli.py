@@ -319,6 +319,9 @@ def race(
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("race"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report in that folder.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="A folder that keeps finished replays: a race that was stopped goes on.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer settings and retrains: a first impression.")] = False,
     jobs: Annotated[
@@ -336,6 +339,7 @@ def race(
 
     from recsys_course import race as course_race
     from recsys_course import race_report
+    from recsys_course.race_answer import answer
 
     try:
         race_report.check_folder(out, force=force)
@@ -360,9 +364,9 @@ def race(
     # Below, starting a second process takes longer than the race does.
     n_jobs = jobs or (1 if len(dataset.events) < 200_000 else joblib.cpu_count(only_physical_cores=True))
     with _bars(("settings", "pilot", "race")) as advance, joblib.parallel_config(n_jobs=n_jobs):
-        found = course_race.race(dataset, delay=late, seed=seed, quick=quick, progress=advance)
+        found = course_race.race(dataset, delay=late, seed=seed, quick=quick, cache=cache, progress=advance)
     page = race_report.write(found, dataset, out, force=force, seconds=time.monotonic() - began)
-    said = race_report.answer(found)
+    said = answer(found)
     _print(f"\n{said['do']}")
     for part in ("reason", "gain", "cheaper", "factors", "pilot", "beware"):
         if said[part]:

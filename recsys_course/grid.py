@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from recsys_course.replay import Result, replay
@@ -34,6 +35,9 @@ __all__ = ["Entry", "key_of", "run_grid"]
 
 # Columns of a result that stand in the stream, too, and need not be kept twice.
 _FROM_STREAM = {"labels": "label", "timestamps": "timestamp", "users": "user"}
+
+
+DIVERGED = "diverged"  # what is kept of a replay in which learning diverged
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def run_grid(
     *,
     cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Result]:
+    diverged: str = "raise",
+) -> list[Any]:
     """Replay every entry; results come in the order of the entries, whoever was done first.
 
     Parameters
@@ -77,6 +82,9 @@ def run_grid(
         A folder in which finished replays are kept and looked for. None, the default, keeps and finds nothing.
     progress : callable, optional
         Called with how many are done and how many there are, each time that one is.
+    diverged : {"raise", "leave out"}
+        What becomes of a replay in which learning diverges: the ``FloatingPointError`` of the model, or None in the
+        place of its result, which is kept like one.
 
     Returns
     -------
@@ -84,8 +92,12 @@ def run_grid(
 
     Raises
     ------
+    FloatingPointError
+        Learning diverges, and ``diverged`` is "raise".
     KeyError
         An entry names a stream that is not there.
+    ValueError
+        ``diverged`` is something else.
 
     Notes
     -----
@@ -103,6 +115,8 @@ def run_grid(
     >>> [result.name for result in run_grid(grid, {"small": table})]
     ['frozen', 'incremental, per event']
     """
+    if diverged not in ("raise", "leave out"):
+        raise ValueError(f"diverged must be 'raise' or 'leave out', not {diverged!r}")
     for entry in entries:
         if entry.stream not in streams:
             raise KeyError(f"no stream is called {entry.stream!r}: there are {', '.join(map(repr, streams))}")
@@ -116,15 +130,19 @@ def run_grid(
     results: list[Result | None] = [None] * len(entries)
     missing = []
     for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
-        if folder is not None and key is not None:
-            results[number] = _read(folder / key, streams[entry.stream])
-        if results[number] is None:
+        kept = None if folder is None or key is None else _read(folder / key, streams[entry.stream])
+        # That learning diverged is no answer to a caller who wants the error: it is tried again, and raises.
+        if kept is None or (kept is DIVERGED and diverged == "raise"):
             missing.append(number)
+        elif kept is not DIVERGED:
+            results[number] = kept
     done = len(entries) - len(missing)
     if progress is not None:
         progress(done, len(entries))
     tasks = (
-        joblib.delayed(_one)(number, entries[number], streams[entries[number].stream], _path(folder, keys[number]))
+        joblib.delayed(_one)(
+            number, entries[number], streams[entries[number].stream], _path(folder, keys[number]), diverged
+        )
         for number in missing
     )
     for number, result in joblib.Parallel(return_as="generator_unordered")(tasks):
@@ -132,7 +150,7 @@ def run_grid(
         done += 1
         if progress is not None:
             progress(done, len(entries))
-    return results  # type: ignore[return-value]
+    return results
 
 
 def key_of(entry: Entry, events: pd.DataFrame) -> str | None:
@@ -140,9 +158,19 @@ def key_of(entry: Entry, events: pd.DataFrame) -> str | None:
     return _key(joblib.hash(events), entry)
 
 
-def _one(number: int, entry: Entry, events: pd.DataFrame, path: Path | None) -> tuple[int, Result]:
+def _one(
+    number: int, entry: Entry, events: pd.DataFrame, path: Path | None, diverged: str
+) -> tuple[int, Result | None]:
     # A copy: the strategy lives through the stream, and the next one to use it must find it as it was.
-    result = replay(events, copy.deepcopy(entry.strategy), task=entry.task, **entry.options)
+    strategy = copy.deepcopy(entry.strategy)
+    if diverged == "raise":
+        result: Result | None = replay(events, strategy, task=entry.task, **entry.options)
+    else:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what a model runs into before it gives up
+                result = replay(events, strategy, task=entry.task, **entry.options)
+        except FloatingPointError:
+            result = None
     if path is not None:
         _write(path, result)
     return number, result
@@ -205,8 +233,10 @@ def _code() -> str:
 # ----------------------------------------------------------------------------------------------- the files
 
 
-def _write(path: Path, result: Result) -> None:
-    kept = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in _FROM_STREAM}
+def _write(path: Path, result: Result | None) -> None:
+    kept: dict | str = DIVERGED
+    if result is not None:
+        kept = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in _FROM_STREAM}
     content = pickle.dumps(kept, protocol=5)
     handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".part")
     with os.fdopen(handle, "wb") as file:
@@ -214,8 +244,8 @@ def _write(path: Path, result: Result) -> None:
     Path(unfinished).replace(path)
 
 
-def _read(path: Path, events: pd.DataFrame) -> Result | None:
-    """What was kept, or None: there is nothing, or the file is not what was written."""
+def _read(path: Path, events: pd.DataFrame) -> Any:
+    """What was kept, a result or DIVERGED; or None: there is nothing, or the file is not what was written."""
     try:
         stored = path.read_bytes()
     except FileNotFoundError:
@@ -225,5 +255,7 @@ def _read(path: Path, events: pd.DataFrame) -> Result | None:
         path.unlink()  # it will be written again
         return None
     kept = pickle.loads(content)
+    if kept == DIVERGED:
+        return DIVERGED
     taken: dict[str, Any] = {ours: events[column].to_numpy()[kept["rows"]] for ours, column in _FROM_STREAM.items()}
     return Result(**kept, **taken)

@@ -4,8 +4,8 @@ An update is a *lesson*: a table of events that a model is given. The plainest h
 passes are several lessons with the same events; to *rehearse* is to draw old events and put them into the lesson, so
 that what is new does not wash out what was known.
 
-:meth:`LessonMaker.of` makes the lessons of one update, and :meth:`LessonMaker.spread` those of many blocks at once, as a plan
-that a compiled pass can walk. Both draw the same numbers in the same order.
+:meth:`LessonMaker.of` makes the lessons of one update, and :meth:`LessonMaker.spread` those of many blocks at once, as
+a plan that a compiled pass can walk. Both draw the same numbers in the same order.
 """
 
 from __future__ import annotations

@@ -6,9 +6,7 @@ inside the file, there is no script, and every name that came from a learner's f
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
-import io
 import platform
 import secrets
 import shutil
@@ -20,52 +18,14 @@ import pandas as pd
 
 import recsys_course
 from recsys_course.data.dataset import Dataset
-from recsys_course.race import BASELINES, Race
+from recsys_course.race import Race
+from recsys_course.race_answer import UNIT, answer, raced_rows, share_of, what_it_is
+from recsys_course.race_figures import draw_frontier, draw_over_time, picture, shown_over_time
 from recsys_course.report import METRIC
 
-__all__ = ["FILES", "FolderTaken", "answer", "check_folder", "to_html", "write"]
+__all__ = ["FILES", "FolderTaken", "check_folder", "to_html", "write"]
 
 FILES = ("race.html", "contenders.csv", "windows.csv", "settings.csv")
-
-UNIT = {"rating": "squared stars", "binary": "nats", "ranking": "recall"}
-
-# What one does with a contender, and what it is.
-WORDS = {
-    "frozen": ("Leave the model as it is", "fitted to the past, and never again"),
-    "per event": ("Update the model after each event", "learns each event once, when its label arrives"),
-    "per event, rehearsing": (
-        "Update the model after each event, with two old events beside each new one",
-        "learns each event, and two older ones drawn at random",
-    ),
-    "every day": ("Update the model once a day", "learns the day's events at midnight UTC"),
-    "full retrain, growing": ("Retrain from time to time on everything", "fitted anew to all events so far"),
-    "full retrain, sliding": ("Retrain from time to time on the latest events", "fitted anew to the latest events"),
-    "hybrid": (
-        "Update the model after each event, and retrain it from time to time",
-        "learns each event, and is fitted anew from time to time",
-    ),
-    "ensemble": (
-        "Serve a mean of two models, one that learns each event and one that is retrained",
-        "mean of per event and of full retrain, growing, weighted by recent loss",
-    ),
-    "fusion": (
-        "Serve a regression on what the model that learns each event and the baselines say",
-        "regression on per event and the baselines, learned online",
-    ),
-    "biases only": ("Keep biases of users and items, updated after each event", "no factors; learns each event"),
-    "running means": ("Keep running means of users and items", "counts only, the latest labels most"),
-    "recent popularity": ("Show what was popular lately", "counts items in a window, the same for everybody"),
-    "personal frequency": ("Show people what they took lately", "counts each user's own items, the latest most"),
-}
-
-# How a contender learns: the marker and the colour of its kind.
-KINDS = {
-    "never": ("X", 6, ("frozen",)),
-    "updates": ("o", 0, ("per event", "per event, rehearsing", "every day")),
-    "retrains": ("s", 1, ("full retrain, growing", "full retrain, sliding")),
-    "both, or several": ("^", 2, ("hybrid", "ensemble", "fusion")),
-    "a baseline, per event": ("D", 3, BASELINES),
-}
 
 
 class FolderTaken(ValueError):
@@ -135,225 +95,6 @@ def write(found: Race, dataset: Dataset, folder: str | Path, *, force: bool = Fa
     return folder / "race.html"
 
 
-# ------------------------------------------------------------------------------------------------ in words
-
-
-def answer(found: Race) -> dict[str, str]:
-    """The verdict in sentences: what to do, why, how sure that is, a cheaper way, the pilot, and what to beware of.
-
-    Returns
-    -------
-    dict from {"do", "reason", "gain", "cheaper", "factors", "pilot", "beware"} to a sentence, "" where there is none.
-    """
-    track, table, name = found.track, found.table, found.choice.name
-    metric, unit = METRIC[track.task], UNIT[track.task]
-    value, cost, seconds = (table[column].to_dict() for column in (metric, "examples per event", "CPU s"))
-    said = {"do": f"{_do(name)}.", "reason": _sentence(found.choice.reason)}
-    said |= dict.fromkeys(("cheaper", "factors", "pilot", "beware"), "")
-
-    users, blocks = found.gain["user"], found.gain["block"]
-    if name == "frozen":
-        said["gain"] = "No contender is better than the frozen model beyond what chance explains."
-    else:
-        said["gain"] = (
-            f"{metric} is {value[name]:.4f}, where the frozen model has {value['frozen']:.4f}: a gain of "
-            f"{users.mean:.4f} {unit} an event, with 95 % intervals from {users.low:.4f} to {users.high:.4f} over "
-            f"users and from {blocks.low:.4f} to {blocks.high:.4f} over blocks of time. It learns "
-            f"{_examples(cost[name])} an event, and took {seconds[name]:.2g} CPU seconds for "
-            f"{_raced_rows(found):,} rows."
-        )
-        if min(users.low, blocks.low) <= 0:
-            said["beware"] += "The gain over the frozen model is not certain: an interval holds zero. "
-    share = table["share of gain"]
-    near = share.index[(share >= 0.9) & (table["examples per event"] < 0.6 * cost[name])]
-    if len(near):
-        cheap = min(near, key=lambda one: (cost[one], -share.to_dict()[one]))
-        said["cheaper"] = (
-            f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%} of the gain from the frozen model to the "
-            f"best with {_examples(cost[cheap])} an event."
-        )
-    if name in BASELINES:
-        best = next(one for one in table.index if one not in BASELINES)
-        said["factors"] = (
-            f"It has no factors. Of those that have, {best} did best: {metric} {value[best]:.4f}, "
-            f"{_share(share[best])} of the gain, with {_examples(cost[best])} an event."
-        )
-    chosen = found.pilot.name
-    if not found.lost:
-        said["pilot"] = f"The pilot on the first {track.start:,} rows would have chosen {chosen}, which diverged later."
-    elif chosen == name:
-        said["pilot"] = f"The pilot on the first {track.start:,} rows would have chosen the same."
-    else:
-        lost = found.lost["user"]
-        said["pilot"] = (
-            f"The pilot on the first {track.start:,} rows would have chosen {chosen}: {metric} {value[chosen]:.4f} on "
-            f"the race. Its regret, what it loses beside the best, is {lost.mean + 0.0:.4f} {unit} an event "
-            f"(over users {lost.low + 0.0:.4f} to {lost.high + 0.0:.4f})."
-        )
-    said["beware"] += " ".join(_warnings(found))
-    return said
-
-
-def _examples(count: float) -> str:
-    return f"{count:.3g} example" + ("" if f"{count:.3g}" == "1" else "s")
-
-
-def _do(name: str) -> str:
-    if name in WORDS:
-        return WORDS[name][0]
-    return f"Update the model {name}"
-
-
-def _what(name: str) -> str:
-    return WORDS[name][1] if name in WORDS else "learns in windows of so many events"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _raced_rows(found: Race) -> int:
-    return len(found.track.events) - found.track.start
-
-
-def _warnings(found: Race) -> list[str]:
-    track, out = found.track, []
-    if track.score_every > 1:
-        scored = len(np.unique(next(iter(found.results.values())).events))
-        what = "basket" if "event" in track.events else "event"
-        out.append(
-            f"The catalogue is large: only one {what} in {track.score_every} was scored, {scored:,} in the race, "
-            f"evenly over time. All were learned."
-        )
-    if found.diverged:
-        out.append(f"Learning diverged on the way: {', '.join(found.diverged)}. They are not in the table.")
-    raced = track.events["user"].iloc[track.start :].nunique()
-    if raced < 100:
-        out.append(f"Only {raced} users are in the race: intervals over so few are rough.")
-    return out
-
-
-# ------------------------------------------------------------------------------------------------- figures
-
-
-def _picture(figure) -> str:
-    """An SVG as the address of an image: it brings its own ids, so that two of them in one file do not clash."""
-    import matplotlib as mpl
-
-    out = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "race", "svg.fonttype": "path"}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode("ascii")
-
-
-def _figure(size: tuple[float, float], draw) -> str:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    from recsys_course import plot
-
-    with mpl.rc_context():
-        plot.use_style()
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        return _picture(figure)
-
-
-def _kind(name: str) -> str:
-    return next((kind for kind, (_, _, names) in KINDS.items() if name in names), "updates")
-
-
-def draw_frontier(figure, found: Race) -> None:
-    """Share of the gain against examples learned per event; numbers are rows of the table."""
-    from recsys_course.plot import COLOURS
-
-    table = found.table
-    share, cost = table["share of gain"].fillna(0.0).to_numpy(), table["examples per event"].to_numpy()
-    axes, key = figure.subplots(1, 2, width_ratios=(3.2, 1))
-    free = 0.3 * cost[cost > 0].min(initial=1.0)  # where what learns nothing is drawn, on a scale without a zero
-    x = np.where(cost > 0, cost, free)
-    floor = min(-0.1, max(-0.5, share.min() - 0.1))
-    y = np.maximum(share, floor + 0.04)
-    best, corner_x, corner_y = -np.inf, [], []
-    for k in sorted(range(len(x)), key=lambda k: (x[k], -y[k])):
-        if y[k] > best:
-            best = y[k]
-            corner_x.append(x[k])
-            corner_y.append(y[k])
-    axes.step(
-        [*corner_x, x.max() * 2], [*corner_y, corner_y[-1]], where="post", color="0.75", lw=1.5, ls="-", marker=""
-    )
-    for kind, (marker, colour, _) in KINDS.items():
-        own = [k for k, name in enumerate(table.index) if _kind(name) == kind]
-        axes.plot(x[own], y[own], ls="", marker=marker, ms=8, color=COLOURS[colour], label=kind, mec="white", mew=0.8)
-    at = table.index.get_loc(found.choice.name)
-    ring = {"ls": "", "mfc": "none", "color": "0.2"}
-    axes.plot(x[at], y[at], marker="o", ms=18, mew=1.6, **ring)
-    axes.set_xscale("log")
-    axes.set_ylim(floor, 1.09)
-    axes.set_xlim(free / 1.6, x.max() * 2)
-    ticks = [10.0**power for power in range(0, 6) if free * 1.5 < 10.0**power < x.max() * 2]
-    axes.set_xticks([free, *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
-    axes.minorticks_off()
-    for k, height in enumerate(_spread(np.log10(x), y, 0.035 * (1.09 - floor))):
-        below = " (below)" if share[k] < floor else ""
-        away = 1.22 if k == at else 1.13  # outside the ring
-        axes.annotate(f"{k + 1}{below}", (x[k], y[k]), (x[k] * away, height), fontsize=11, va="center")
-    axes.set_xlabel("examples learned per event (log scale)")
-    axes.set_ylabel("share of the gain from frozen to the best")
-    key.axis("off")
-    lines = [f"{k + 1}  {name}" for k, name in enumerate(table.index)]
-    key.text(0, 1, "\n".join(lines), va="top", fontsize=11, linespacing=1.45, transform=key.transAxes)
-    handles, labels = axes.get_legend_handles_labels()
-    key.legend(handles, labels, loc="lower left", fontsize=10, borderpad=0, bbox_to_anchor=(-0.06, -0.02))
-
-
-def _spread(x: np.ndarray, y: np.ndarray, gap: float) -> np.ndarray:
-    """Heights of labels beside points: those that would touch are stacked around their middle, in their order."""
-    out = y.astype(float).copy()
-    column = np.empty(len(x), int)
-    order = np.argsort(x, kind="stable")
-    column[order] = np.cumsum(np.append(0, np.diff(x[order]) > 0.12))
-    for number in range(column.max() + 1):
-        own = np.flatnonzero(column == number)
-        stacks: list[list[int]] = []
-        for k in own[np.argsort(y[own], kind="stable")]:
-            stacks.append([k])
-            # A stack reaches (n - 1) / 2 gaps up and down from the mean of its points.
-            while (
-                len(stacks) > 1 and y[stacks[-1]].mean() - y[stacks[-2]].mean() < gap * sum(map(len, stacks[-2:])) / 2
-            ):
-                stacks[-2:] = [stacks[-2] + stacks[-1]]
-        for stack in stacks:
-            out[stack] = y[stack].mean() + gap * (np.arange(len(stack)) - (len(stack) - 1) / 2)
-    return out
-
-
-def shown_over_time(found: Race) -> list[str]:
-    """A handful to draw as lines: the recommended, the best, the pilot's, the best baseline, and the plain ones."""
-    order = found.table.index
-    baseline = [name for name in order if name in BASELINES][:1]
-    plain = ["frozen", "full retrain, growing", "per event"]
-    wanted = [found.choice.name, found.choice.best, found.pilot.name, *baseline, *plain]
-    return [name for name in dict.fromkeys(wanted) if name in order]
-
-
-def draw_over_time(figure, found: Race) -> None:
-    """The metric in consecutive stretches of the race."""
-    axes = figure.subplots()
-    for name in shown_over_time(found):
-        own = found.windows[found.windows["contender"] == name]
-        events = own["events"].cumsum() - own["events"] / 2
-        axes.plot(events / 1000 * found.track.score_every, own["quality"], label=name)
-    better = "higher" if found.track.task == "ranking" else "lower"
-    what = "baskets" if "event" in found.track.events and found.track.task == "ranking" else "events"
-    axes.set_xlabel(f"thousand {what} since the race began")
-    axes.set_ylabel(f"{METRIC[found.track.task]} ({better} is better)")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=11)
-
-
-# --------------------------------------------------------------------------------------------------- pages
-
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -392,12 +133,12 @@ def to_html(found: Race, dataset: Dataset, *, seconds: float = 0.0) -> str:
     said = {name: escape(text) for name, text in answer(found).items()}
     title = escape(dataset.card.title)
     metric = METRIC[found.track.task]
-    frontier = _figure((9.0, 5.2), lambda figure: draw_frontier(figure, found))
-    over_time = _figure((9.0, 4.6), lambda figure: draw_over_time(figure, found))
+    frontier = picture((9.0, 5.2), lambda figure: draw_frontier(figure, found))
+    over_time = picture((9.0, 4.6), lambda figure: draw_over_time(figure, found))
     alt_frontier = escape(
         "Share of the gain against examples learned per event: "
         + "; ".join(
-            f"{name} {_share(row['share of gain'])} at {row['examples per event']:.3g}"
+            f"{name} {share_of(row['share of gain'])} at {row['examples per event']:.3g}"
             for name, row in found.table.iterrows()
         )
     )
@@ -451,10 +192,6 @@ grows old; how fast it does is what updating is worth.</figcaption>
 """
 
 
-def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{round(value, 2) + 0.0:.0%}"
-
-
 def _contenders(found: Race) -> str:
     metric = METRIC[found.track.task]
     heads = (
@@ -467,7 +204,7 @@ def _contenders(found: Race) -> str:
         best = name == found.choice.best
         cells = (
             f"{row[metric]:.4f}",
-            _share(row["share of gain"]),
+            share_of(row["share of gain"]),
             f"{row['examples per event']:,.2f}",
             f"{row['CPU s']:.2f}",
             f"{row['model kB']:,.0f}",
@@ -480,7 +217,7 @@ def _contenders(found: Race) -> str:
             "–" if np.isnan(row[f"{metric}, pilot"]) else f"{row[f'{metric}, pilot']:.4f}",
         )
         marked = ' class="recommended"' if name == found.choice.name else ""
-        named = f'<td class="name">{escape(name)}<small>{escape(_what(name))}</small></td>'
+        named = f'<td class="name">{escape(name)}<small>{escape(what_it_is(name))}</small></td>'
         rows.append(f"<tr{marked}><td>{number}</td>{named}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     head = "".join(f"<th{' class=name' if what == 'contender' else ''}>{escape(what)}</th>" for what in heads)
     return f'<table id="contenders"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
@@ -526,10 +263,10 @@ def _protocol(found: Race) -> str:
     late += " events" if isinstance(track.delay, int) else ""
     parts = [
         f"The first {track.start:,} rows are the past. Settings were chosen on its later half, and the pilot ran over "
-        f"the same part. The {_raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
+        f"the same part. The {raced_rows(found):,} rows after it were raced on, and nothing was chosen by them.",
         f"Labels arrive {late}. Each event is predicted before it is learned.",
         f"Full retrains, and those of the hybrid: every {track.retrain_every:,} rows. Sliding ones: every {sliding:,} "
-        f"rows, on the latest {track.latest:,}.",
+        "rows, on a window of the latest; how long it is was chosen like the other settings.",
     ]
     if track.task == "ranking":
         had = "leave the contest" if track.exclude_had else "stay in the contest, since people take things again"
@@ -554,29 +291,18 @@ def _settings(found: Race) -> str:
     )
     rows = ""
     for _, row in final.iterrows():
-        own = found.settings[(found.settings["family"] == row["family"]) & (found.settings["round"] == row["round"])]
-        values = [_setting(row[name], own[name]) for name in names]
+        edges = row["edge"].split(", ")
+        values = [_setting(row[name], name in edges) for name in names]
         count, sound = tried.loc[row["family"]]
         cells = "".join(
             f"<td>{value}</td>" for value in [*values, f"{row[metric]:.4f}", f"{count}", f"{count - sound}"]
         )
-        rows += f'<tr><td class="name">{escape(USED_BY.get(row["family"], row["family"]))}</td>{cells}</tr>'
+        rows += f'<tr><td class="name">{escape(row["family"])}</td>{cells}</tr>'
     return f'<table id="settings"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-USED_BY = {
-    "full": "full retrains; also frozen",
-    "per event": "per event; also rehearsing and hybrid",
-    "windows": "windows; also every day",
-}
-
-
-def _setting(value: float, tried: pd.Series) -> str:
-    """A chosen setting; with a star if it is the smallest or largest of three or more that were tried last."""
-    if pd.isna(value):
-        return "–"
-    edge = tried.nunique() > 2 and value in (tried.min(), tried.max())
-    return f"{value:.4g}{'*' if edge else ''}"
+def _setting(value: float, edge: bool) -> str:
+    return "–" if pd.isna(value) else f"{value:.4g}{'*' if edge else ''}"
 
 
 _READING = """<dl>

@@ -190,3 +190,19 @@ def test_a_failing_replay_says_so():
     with pytest.raises(ValueError, match="task must be one of"):
         run_grid([Entry("a", Frozen(RunningMeans()), "stars")], STREAMS)
     assert isinstance(STREAMS["a"], pd.DataFrame)
+
+
+def test_a_replay_that_diverges_is_an_error_or_left_out_and_kept_as_such(tmp_path, monkeypatch):
+    wild = Incremental(MatrixFactorization(2, update_step_size=1e9, rng=np.random.default_rng(0)))
+    grid_of = [Entry("a", wild, "rating"), Entry("a", Frozen(RunningMeans()), "rating")]
+    with pytest.raises(FloatingPointError):
+        run_grid(grid_of, STREAMS, cache=tmp_path)
+    for _ in range(2):
+        nothing, sound = run_grid(grid_of, STREAMS, cache=tmp_path, diverged="leave out")
+        assert nothing is None and sound.name == "frozen"
+        monkeypatch.setattr(grid, "replay", lambda *a, **k: pytest.fail("replayed again"))
+    monkeypatch.undo()
+    with pytest.raises(FloatingPointError):  # that it was left out once does not hide it from who wants to know
+        run_grid(grid_of, STREAMS, cache=tmp_path)
+    with pytest.raises(ValueError, match="'raise' or 'leave out'"):
+        run_grid(grid_of, STREAMS, diverged="hide")

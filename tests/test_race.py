@@ -10,16 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys_course import cli, data, race_report
+from recsys_course import cli, contenders, data, race_report
 from recsys_course import race as racing
+from recsys_course import track as tracks
 from recsys_course.blending import ensemble
 from recsys_course.data.dataset import Card, Dataset
 from recsys_course.events import EventsError
 from recsys_course.models import MatrixFactorization
 from recsys_course.pilot import choose
-from recsys_course.race import make_track, race
+from recsys_course.race import race
+from recsys_course.race_answer import answer
+from recsys_course.race_figures import _spread
 from recsys_course.report import compare, quality
 from recsys_course.strategies import Incremental
+from recsys_course.track import make_track
 
 
 def ratings(n=1500, seed=0, jump=1.5):
@@ -91,8 +95,9 @@ def without_time(found):
 
 def test_all_are_raced_and_the_verdict_is_that_of_choose(found):
     expected = {
-        "frozen", "per event", "per event, rehearsing", "every 15 events", "every day", "full retrain, growing",
-        "full retrain, sliding", "hybrid", "biases only", "running means", "ensemble", "fusion",
+        "frozen", "per event", "per event, rehearsing", "every 15 events", "every 15 events, 5 passes", "every day",
+        "full retrain, growing", "full retrain, sliding", "hybrid", "biases only", "running means", "ensemble",
+        "fusion",
     }  # fmt: skip
     assert set(found.table.index) == set(found.pilot.table.index) == set(found.results) == expected
     assert found.choice.name == choose(found.results, rng=np.random.default_rng(0)).name
@@ -129,7 +134,7 @@ def test_the_pilot_is_a_replay_of_the_past_with_the_settings_chosen(found):
         update_step_size=chosen["update_step_size"],
         rng=np.random.default_rng(0),
     )
-    again = track.replay(track.past, Incremental(model), warmup=0.5)
+    again = track.replay(Incremental(model), "past")
     assert found.pilot.table.at["per event", "RMSE"] == quality(again) == chosen["RMSE"]
 
 
@@ -137,7 +142,8 @@ def test_the_best_that_was_tried_is_chosen(found):
     for _, tried in found.settings.groupby(["family", "round"]):
         assert tried["chosen"].sum() == 1
         assert tried.loc[tried["chosen"], "RMSE"].item() == tried["RMSE"].min()
-    assert set(found.settings["family"]) == {"full", "per event", "windows", "biases only", "running means"}
+    # Each has settings of its own; an ensemble and a fusion have none.
+    assert set(found.settings["family"]) == set(found.table.index) - {"ensemble", "fusion"}
 
 
 def test_what_is_scored_decides_nothing_beforehand(found):
@@ -166,8 +172,8 @@ def test_a_seed_gives_the_same_whether_one_runs_or_several(found):
 
 
 def test_a_step_that_diverges_loses_and_is_no_error(monkeypatch):
-    monkeypatch.setattr(racing, "QUICK_STEPS", (1.0, 1e6))
-    monkeypatch.setattr(racing, "QUICK_UPDATES", (1e9, 1.0))
+    monkeypatch.setattr(contenders, "QUICK_STEPS", (1.0, 1e6))
+    monkeypatch.setattr(contenders, "QUICK_UPDATES", (1e9, 1.0))
     ran = race(ratings(), quick=True)
     assert ran.settings["RMSE"].isna().any()
     assert ran.settings.loc[ran.settings["chosen"], "RMSE"].notna().all()
@@ -178,14 +184,14 @@ def test_a_contender_that_diverges_in_the_race_is_named_and_left_out(monkeypatch
     whole = racing.contenders
 
     def with_a_wild_one(track, settings):
-        wild = track.factorization(16, {"epochs": 3, "step_size": 0.01, "update_step_size": 1e9})
+        wild = track.model(16, {"epochs": 3, "step_size": 0.01, "update_step_size": 1e9})
         return {**whole(track, settings), "per event": Incremental(wild)}
 
     monkeypatch.setattr(racing, "contenders", with_a_wild_one)
     ran = race(ratings(), quick=True)
     assert ran.diverged == ["per event"]
     assert not {"per event", "ensemble", "fusion"} & set(ran.table.index)
-    assert "diverged on the way: per event" in race_report.answer(ran)["beware"]
+    assert "diverged on the way: per event" in answer(ran)["beware"]
     assert "diverged on the way: per event" in page_of(ran).text
 
 
@@ -220,8 +226,8 @@ def test_what_people_take_again_stays_in_the_contest():
     assert again.choice.best == "personal frequency"
     assert again.table["recall@10"].is_monotonic_decreasing
     assert not {"ensemble", "fusion", "running means"} & set(again.table.index)
-    best_of_factors = again.table.index.difference(racing.BASELINES, sort=False)[0]
-    assert f"Of those that have, {best_of_factors} did best" in race_report.answer(again)["factors"]
+    best_of_factors = again.table.index.difference(contenders.BASELINES, sort=False)[0]
+    assert f"Of those that have, {best_of_factors} did best" in answer(again)["factors"]
     assert (again.table["share of gain"] <= 1).all() and again.gain["user"].low > 0
     once = make_track(Dataset(plays(again=False), None, None, card))
     assert once.exclude_had
@@ -230,7 +236,7 @@ def test_what_people_take_again_stays_in_the_contest():
 def test_a_large_catalogue_is_scored_in_part_and_the_report_says_so(monkeypatch):
     listening = Dataset(plays(), None, None, Card("plays", "Plays", "ranking"))
     whole = race(listening, quick=True)
-    monkeypatch.setattr(racing, "MOST_SCORES", 720 * 60 // 3)
+    monkeypatch.setattr(tracks, "MOST_SCORES", 720 * 60 // 3)
     part = race(listening, quick=True)
     assert part.track.score_every == 3
     frozen, all_of_it = part.results["frozen"], whole.results["frozen"]
@@ -238,7 +244,7 @@ def test_a_large_catalogue_is_scored_in_part_and_the_report_says_so(monkeypatch)
     assert part.results["per event"].cost.examples == whole.results["per event"].cost.examples
     assert part.table.at["per event", "examples per event"] == whole.table.at["per event", "examples per event"]
     said = "one event in 3 was scored, 240 in the race"
-    assert said in race_report.answer(part)["beware"] and said in page_of(part, listening).text
+    assert said in answer(part)["beware"] and said in page_of(part, listening).text
     assert "was scored" not in page_of(whole, listening).text
 
 
@@ -279,7 +285,7 @@ def test_the_page_stands_alone_and_shows_every_contender(found):
     assert all(len(alt) > 40 for alt in page.alts)
     listed = [row[1] for row in page.tables["contenders"][1:]]
     assert listed == list(found.table.index)
-    for sentence in race_report.answer(found).values():
+    for sentence in answer(found).values():
         assert sentence in page.text
     assert html == race_report.to_html(found, ratings())
 
@@ -310,9 +316,9 @@ def test_numbers_on_the_page_are_those_of_the_tables(found, tmp_path):
     assert mean == pytest.approx(table.at["frozen", "RMSE"])
     settings = pd.read_csv(path.with_name("settings.csv"))
     shown = {row[0].partition(";")[0]: row for row in page.tables["settings"][1:]}
-    last = settings[settings["chosen"] & (settings["family"] == "windows")].iloc[-1]
-    assert shown["windows"][1:3] == [f"{last['epochs']:.0f}", f"{last['step_size']:.4g}"]
-    assert shown["windows"][3].rstrip("*") == f"{last['update_step_size']:.4g}"
+    last = settings[settings["chosen"] & (settings["family"] == "every 15 events")].iloc[-1]
+    assert shown["every 15 events"][1:3] == [f"{last['epochs']:.0f}", f"{last['step_size']:.4g}"]
+    assert shown["every 15 events"][3].rstrip("*") == f"{last['update_step_size']:.4g}"
 
 
 def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found, tmp_path, monkeypatch):
@@ -345,7 +351,7 @@ def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found
 
 def test_labels_of_points_that_touch_are_stacked_in_their_order():
     x, y = np.array([0, 0, 0, 0, 0.05, 3]), np.array([0.211, 0.195, 0.209, 1.0, 0.2, 0.2])
-    out = race_report._spread(x, y, 0.05)
+    out = _spread(x, y, 0.05)
     near = out[[1, 4, 2, 0]]
     np.testing.assert_allclose(np.diff(near), 0.05)
     assert near.mean() == pytest.approx(y[[1, 4, 2, 0]].mean())
@@ -356,13 +362,13 @@ def test_a_tie_and_a_cheaper_way_are_said(found):
     costly = replace(found, choice=replace(found.choice, name="full retrain, growing"))
     share, cost = found.table["share of gain"], found.table["examples per event"]
     cheap = cost[(share >= 0.9) & (cost < 0.6 * cost["full retrain, growing"])].idxmin()
-    assert f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%}" in race_report.answer(costly)["cheaper"]
+    assert f"Nearly as good for less: {cheap} reaches {share[cheap]:.0%}" in answer(costly)["cheaper"]
     cheapest = replace(found, choice=replace(found.choice, name=cheap))
-    assert race_report.answer(cheapest)["cheaper"] == ""
+    assert answer(cheapest)["cheaper"] == ""
     still = race(ratings(jump=0.0, n=900), quick=True)
     nothing = replace(still, choice=replace(still.choice, name="frozen"))
-    assert race_report.answer(nothing)["do"] == "Leave the model as it is."
-    assert "beyond what chance" in race_report.answer(nothing)["gain"]
+    assert answer(nothing)["do"] == "Leave the model as it is."
+    assert "beyond what chance" in answer(nothing)["gain"]
 
 
 # ---------------------------------------------------------------------------------------------- the command
