@@ -133,9 +133,9 @@ print(f"{strategy.name}: {run.examples_per_event:.2f} examples per event")
 # The two agree in every bit. The cost can be worked out beforehand: each event is learned `passes` $\times$ (1 + `rehearse`)
 # times, here four, minus the last shard, which comes too late to be of use to anybody.
 #
-# The second strategy looks at the history, and forgets the model (or, if it is warm, keeps it). Its cost is the number
-# of events in the window, times the passes of a fit, divided by the interval: it grows with the history unless there is a
-# window, and with the haste in any case.
+# The second strategy goes back to the history. It throws the model away first, or keeps it if it is warm. Its cost is the number
+# of events in the window, times the passes of a fit, divided by the interval: it grows with the history unless a
+# window bounds it, and haste makes it dearer in any case.
 
 
 # %%
@@ -183,7 +183,7 @@ pd.Series(costs).round(1).rename("examples per event").to_frame()
 # $$M_{t+1} = (1 - 2\eta + c\,\eta^2)\,M_t + \eta^2 d\,\sigma^2 + d\,q^2,
 # \qquad\text{which settles at}\qquad M = \frac{d\,(\eta^2\sigma^2 + q^2)}{2\eta - c\,\eta^2} \;\approx\; \underbrace{\frac{\eta\,d\,\sigma^2}{2}}_{\text{noise}} + \underbrace{\frac{d\,q^2}{2\eta}}_{\text{lag}} .$$
 #
-# Chapter 08a met this line on its way. Now use it [@widrow1976]. A larger step follows the noise, a smaller one lags behind the truth. The product of the
+# It settles if $0 < \eta < 2/c$, the bound of chapter 03b; the approximation is for small steps, $c\,\eta \ll 2$. Chapter 08a met this line on its way. Now use it [@widrow1976]. A larger step follows the noise, a smaller one lags behind the truth. The product of the
 # two terms does not depend on $\eta$, so their sum is least where they are equal: at $\eta^* = q/\sigma$, where $M^* = d\,\sigma q$. Without the
 # approximation, setting the derivative to zero gives $\sigma^2\eta^2 + c\,q^2\eta - q^2 = 0$, and with $r = q/\sigma$
 #
@@ -225,12 +225,13 @@ found = follow(
 )
 formula = d * (etas**2 * sigma**2 + q[:, None] ** 2) / (2 * etas - c * etas**2)
 z = (found.mean(axis=2) - formula) / (found.std(axis=2, ddof=1) / np.sqrt(S))
-# 42 comparisons: one of them is beyond 3.3 standard errors by chance in about one run of twenty-five.
+# 42 comparisons: at most once in twenty-five runs is one of them beyond 3.3 standard errors by chance.
+# (They share features and noise, so that they err together, and the largest is often smaller than of 42 separate ones.)
 assert np.abs(z).max() < 3.3
 print(f"largest of {z.size} differences from the formula: {np.abs(z).max():.1f} standard errors")
 
 # %% [markdown]
-# The formula holds in all worlds at all steps. Next, what one would find without it: in each world the lowest point of a parabola through the
+# The formula agrees with the simulation in all worlds at all steps. Next, what one would find without it: in each world the lowest point of a parabola through the
 # measured excess, over the logarithm of the step; and how it grows with speed, as the slope of a line on logarithmic axes. Twenty
 # streams at a time, so that there are five answers.
 
@@ -301,8 +302,8 @@ walking.round(4)
 # $$M = \frac{\sigma^2}{n} + \frac{q^2 n}{3}, \qquad n^* = \sqrt3\,\frac{\sigma}{q}, \qquad M^* = \frac{2}{\sqrt3}\,\sigma q \approx 1.155\,\sigma q .$$
 #
 # The best window is as long as the world allows: half as long in a world twice as fast. And at its best it is 15 % behind the constant step,
-# whose excess is $\sigma q$. No other rule could do better than that one: on a random walk the constant step, which for $x = 1$ is exponential forgetting, *is* the optimal
-# filter [@muth1960]. (Its excess obeys $M^2 = q^2 M + q^2\sigma^2$, which the cell checks.)
+# whose excess is close to $\sigma q$. No other weighting of past labels could do better than that one: on a random walk the constant step, which for $x = 1$ is exponential forgetting, *is* the optimal
+# filter [@muth1960]. (Its excess, exactly, obeys $M^2 = q^2 M + q^2\sigma^2$, which the cell checks. For $x = 1$ the mean of $x^4$ is 1, so $c = 1$.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -315,13 +316,17 @@ for speed in q:
     sums = np.cumsum(truth + sigma * noise, axis=0)
     windows = (np.sqrt(3) * sigma / speed * stretch).astype(int)
     scored = np.arange(windows[-1] + 1, n_events)
-    excess = [
-        ((truth[scored] - (sums[scored - 1] - sums[scored - 1 - n]) / n) ** 2).mean()
-        for n in windows
-    ]
+    each = np.array(
+        [
+            ((truth[scored] - (sums[scored - 1] - sums[scored - 1 - n]) / n) ** 2).mean(axis=0)
+            for n in windows
+        ]
+    )  # shape (7, 100): a row for a window, a column for a stream
+    excess = each.mean(axis=1)
     exact = sigma**2 / windows + speed**2 * (windows + 1) * (2 * windows + 1) / (6 * windows)
-    assert np.allclose(excess, exact, rtol=0.15)
-    best, least = lowest(windows, np.array(excess))
+    off = np.abs(excess - exact) / (each.std(axis=1, ddof=1) / 10)  # in standard errors
+    assert off.max() < 3.3  # 42 comparisons again
+    best, least = lowest(windows, excess)
     eta = (
         np.sqrt(speed**4 + 4 * speed**2) - speed**2
     ) / 2  # the best step for x = 1, where c = 1
@@ -351,8 +356,8 @@ windows_table.round(3)
 # ## A truth that goes somewhere
 #
 # A random walk forgets where it came from: what moved yesterday says nothing about tomorrow. Tastes may also move steadily in one direction, like seasons.
-# Let the truth go round a circle of radius $R$ with speed $v$ per event, $\omega = v/R$. Now the moves do not average out: the mean
-# error $m = \mathbb E\,e$ is not zero. From the recursion, $m_{t+1} = (1-\eta)\,m_t + w_t$; on a line that settles at $|m| = v/\eta$, on the circle at
+# Let the truth go round a circle of radius $R$ ($d = 2$) at speed $v$ per event, so that it turns by the angle $\omega = v/R$. Now the moves do not average out: the mean
+# error $m_t = \mathbb E\,e_t$, shape $(d,)$, is not zero. From the recursion, $m_{t+1} = (1-\eta)\,m_t + w_t$; on a line that settles at $|m| = v/\eta$, on the circle at
 #
 # $$|m|^2 = R^2\,\frac{2 - 2\cos\omega}{1 - 2(1-\eta)\cos\omega + (1-\eta)^2}, \qquad
 # M = \frac{\eta^2 d\,\sigma^2 + (2\eta - \eta^2)\,|m|^2}{2\eta - c\,\eta^2} \approx \frac{\eta\,d\,\sigma^2}{2} + \frac{v^2}{\eta^2} .$$
@@ -398,7 +403,9 @@ circle_exponents = pd.DataFrame(
     },
     index=["best step", "excess"],
 )
-assert (circle_exponents["measured"] - circle_exponents["exactly"]).abs().max() < 0.04
+spread = np.std([[slope(v, a[:, k]) for k in (0, 1)] for a in answers], axis=0, ddof=1)
+gap = (circle_exponents["measured"] - circle_exponents["exactly"]).abs()
+assert (gap < 2.78 * spread / np.sqrt(5) + 0.02).all()  # as before
 assert (circle_exponents["measured"] < 0.75).all() and (exponents["measured"] > 0.9).all()
 circle_exponents.round(3)
 
@@ -420,7 +427,7 @@ circle_exponents.round(3)
 #
 # $$\text{share}(T, D) = 1 - \frac{T - 1 + 2D}{N - 1} \approx 1 - \frac{T + 2D}{N} .$$
 #
-# A tenth of the stream as an interval keeps nine tenths of the gain! *Third*, drift speed, noise and dimension have cancelled. The curve that the company found, with a large first step, is what *any* random walk gives.
+# A tenth of the stream as an interval keeps nine tenths of the gain! *Third*, drift speed, noise and dimension have cancelled. The curve that the company found, with a large first step, is the one that *any* random walk gives.
 # Check: one learner, its whole path, and copies of any age.
 
 # %%
@@ -436,18 +443,18 @@ for t in range(before + N):
     estimate = estimate + eta * error[:, None] * x
 
 t = np.arange(N)
-serve = {"frozen": np.zeros(N, int), "T = 1, D = 0": t}
+serve = {"frozen": np.zeros(N, int), "T = 1, D = 0": t}  # which copy serves event t
 for T, D in ((10, 0), (100, 0), (800, 0), (1, 400), (100, 400), (800, 400)):
     serve[f"T = {T}, D = {D}"] = t // T * T - D
 excess = {
-    name: ((truth[before:] - path[before + age]) ** 2).sum(axis=2).mean(axis=0)
-    for name, age in serve.items()
+    name: ((truth[before:] - path[before + copy]) ** 2).sum(axis=2).mean(axis=0)
+    for name, copy in serve.items()
 }
 rows = {}
-for name, age in serve.items():
+for name, copy in serve.items():
     added = excess[name] - excess["T = 1, D = 0"]
     gain = excess["frozen"].mean() - excess["T = 1, D = 0"].mean()
-    stale = (t - age).mean()
+    stale = (t - copy).mean()  # k + D, on average
     rows[name] = (
         added.mean(),
         1.98 * added.std(ddof=1) / np.sqrt(streams),  # Student's factor for a hundred streams
@@ -457,9 +464,9 @@ for name, age in serve.items():
     )
 columns = ["excess added", "+-", "formula", "share kept", "its formula"]
 stale_table = pd.DataFrame(rows, index=columns).T
-# For seven comparisons at once an interval is 1.36 times as wide (Bonferroni).
+# For seven comparisons at once an interval is 1.39 times as wide (Bonferroni).
 assert (
-    (stale_table["excess added"] - stale_table["formula"]).abs() < 1.36 * stale_table["+-"] + 1e-9
+    (stale_table["excess added"] - stale_table["formula"]).abs() < 1.39 * stale_table["+-"] + 1e-9
 ).all()
 print(
     f"the learner's own excess: {excess['T = 1, D = 0'].mean():.4f}; formula {d * sigma * speed:.4f}"
@@ -580,6 +587,9 @@ for (days, seed), events in shops.items():
     for way, recipes in ways_of(seed, fits[frozen]).items():
         recipe = recipes[0] if len(recipes) == 1 else chosen_on_past(events, recipes)
         lost[way] = regrets(events, recipe(2400))  # a tenth of what is scored
+    for way in ("per event", "retrain, all"):  # the best that it could have done, had one known
+        tried = [recipe for passes in (10, 20) for recipe in ways_of(seed, passes)[way]]
+        lost[f"{way}, at best"] = min((regrets(events, r(2400)) for r in tried), key=np.mean)
     in_shops[days, seed] = lost
 assert max(fitted.values()) < 40  # no choice at the upper end of what was tried
 mean_regret = pd.DataFrame(
@@ -597,27 +607,37 @@ def wider(values, users, rng):
     return max(both, key=lambda i: i.high - i.low)
 
 
-rng = np.random.default_rng(4)
-gaps = {}
-for shop, lost in in_shops.items():
-    gap = lost["retrain, all"] - lost["per event"]
-    gaps[shop] = wider(gap, shops[shop]["user"].to_numpy()[-len(gap) :], rng)
-gaps = pd.DataFrame(gaps, index=["mean", "low", "high"]).T
-by_speed = mean_regret.groupby(level=0, sort=False).mean()
-grouped = gaps.groupby(level=0, sort=False)
-by_speed["all - per event"] = grouped["mean"].mean()
-by_speed["lowest"], by_speed["highest"] = grouped["low"].min(), grouped["high"].max()
-assert by_speed["all - per event"].is_monotonic_increasing
-assert by_speed["highest"][np.inf] < 0 < by_speed["lowest"][20.0]
-longer = by_speed["retrain, window"] - by_speed["retrain, all"]
-assert longer[np.inf] > 0 > longer[20.0]
-by_speed.rename_axis("days of taste drift").round(4)
+def behind(way, other):
+    """By how much the first is worse, a row for a speed: mean, and the ends of the widest intervals of its shops."""
+    rng, rows = np.random.default_rng(4), {}
+    for shop, lost in in_shops.items():
+        gap = lost[way] - lost[other]
+        rows[shop] = wider(gap, shops[shop]["user"].to_numpy()[-len(gap) :], rng)
+    table = pd.DataFrame(rows, index=["mean", "lowest", "highest"]).T
+    ends = {"mean": "mean", "lowest": "min", "highest": "max"}
+    return table.groupby(level=0, sort=False).agg(ends)
+
+
+by_speed = mean_regret.groupby(level=0, sort=False).mean().rename_axis("days of taste drift")
+versus = {
+    "all - per event": behind("retrain, all", "per event"),
+    "at best": behind("retrain, all, at best", "per event, at best"),
+    "all - window": behind("retrain, all", "retrain, window"),
+}
+for table in versus.values():  # ahead where nothing moves, behind where tastes move fast
+    assert table["highest"][np.inf] < 0 < table["lowest"][20.0]
+assert versus["at best"]["lowest"][80.0] < 0 < versus["at best"]["highest"][80.0]  # a tie
+print(by_speed.round(4).to_string(), "\n")
+pd.concat(versus, axis=1).rename_axis("days of taste drift").round(4)
 
 # %% [markdown]
-# Mean regrets; *all - per event* is how far retraining on all is behind, *lowest* and *highest* are the ends of the widest intervals over users and blocks of the shops in the row.
-# Where nothing moves, retraining on everything is ahead: its many passes over an ever longer history pay, since all of the history is still true. Where tastes move fast it is far behind, because most of what it learns is not true any more.
-# So retraining on the whole history is *not* how one adapts to changes (A3.2); B14.3 has the direction right. A window helps where the world moves fast, and where it stands still it throws away what is true, as $n^* = \sqrt3\,\sigma/q$ says. There is nothing sacred about the
-# speed at which the sign turns: in a shop with more events per reader, one pass is enough sooner.
+# Above, mean regrets. Below, by how much retraining on all is worse than another way (negative: better), with the outermost ends of the intervals over users and blocks of the shops in the row.
+#
+# Where nothing moves, retraining on everything is ahead of learning per event, for the whole history is still true. Where tastes move fast it is far behind: most of the history is not true any more.
+# So retraining on the whole history is *not* how one adapts to changes (A3.2); B14.3 has the direction right. A window helps where the world moves fast; where it stands still, it throws away what is true.
+#
+# How far ahead is another matter. The columns *at best* compare what both could have done with their best passes and steps, had one known them. The lead in the still shops shrinks to less than a quarter, and with a drift of
+# 80 days there is a tie. Per event had chosen its step on a young model, which wants to learn in large steps, and went on with it when the model had grown up. A choice made on the past may be out of date, too.
 #
 # ## The curve on four streams
 #
@@ -703,7 +723,7 @@ pd.DataFrame(about).T.round(3)
 # ## Predict a shard, then learn it
 #
 # Now the measurement, by the protocol of the company that we began with: predict a shard, then learn it [@liu2022]. The model is a factorisation of sixteen factors. On the baskets it has company: on its past, counting what a household
-# itself buys, older purchases counting less (`PersonalFrequency` of chapter 01), may be the better model, and the better one runs.
+# itself buys, with old purchases fading or not (`PersonalFrequency` of chapter 01), may be the better model, and the better one runs.
 #
 # What is chosen is chosen on the past, the first two fifths, predicting their
 # later half: first the model, the passes and the step of its fit, for the frozen model, so that all intervals share one start; then, *for each interval*, the step of the updates, and whether a shard is learned once or three times (of counting, how fast it forgets).
@@ -753,7 +773,7 @@ def best_on_past(name, recipes, late=0):
 
 
 # %% tags=["needs:movietweetings"]
-FORGET = (0.002, 0.005, 0.02, 0.05)
+FORGET = (0.0, 0.002, 0.005, 0.02)  # 0: plain counts
 
 
 def first_fits(name):
@@ -790,9 +810,8 @@ def tuned(name, every, late):
 
     counting = [(f, 1) for f in FORGET]
     candidates = counting if len(fits[name]) == 1 else [(1.0, 1), (2.0, 1), (4.0, 1), (1.0, 3)]
-    shorter = min(
-        every, starts[name] // 20
-    )  # the tenth of a stream has to be a tenth of the past, too
+    # The tenth of a stream has to be a tenth of the past, too; a day is a day.
+    shorter = every if isinstance(every, str) else min(every, starts[name] // 20)
     setting = best_on_past(name, {s: partial(recipe, s, shorter) for s in candidates}, late)
     return setting, recipe(setting)
 
@@ -806,15 +825,17 @@ for name in tables:
                 continue  # short beside the delay: hardly different from per event
             settings[name, late, label], strategy = tuned(name, every, late)
             runs[name, late, label] = live(name, strategy, late)
+    settings[name, 0, "a day"], strategy = tuned(name, "1D", 0)
+    runs[name, 0, "a day"] = live(name, strategy)
     tenth = intervals_for(name)["a tenth"]
     retrain = PeriodicRetrain(model_of(name), every=tenth)
     runs[name, 0, "retrain"] = live(name, retrain)
-pd.Series(settings).unstack()[["1", "10", "100", "1,000", "a tenth"]].rename_axis(
+pd.Series(settings).unstack()[["1", "10", "100", "1,000", "a tenth", "a day"]].rename_axis(
     ["stream", "late"]
 )
 
 # %% [markdown]
-# The first table holds passes and step, or what counting forgets. In the second, the first number of a pair says how many times the step of the fit an update makes (on the baskets, what share of an old purchase is forgotten), the second how often a shard is learned. No
+# The first table holds passes and step, or what counting forgets. In the second, the first number of a pair says how many times the step of the fit an update makes (on the baskets, what share of an old purchase is forgotten), the second how often a shard is learned. Plain counts, which forget nothing, did best on the baskets. No
 # setting fits all. Now the shares, in mean loss (the squared error, not its root, since it is losses that add up), with intervals. A share is a ratio
 # of two means. If $f$, $r$ and $o$ are the losses at an event of frozen, of the interval and of per event, and $s = \overline{(f-r)}/\overline{(f-o)}$, then $\big((f-r) - s\,(f-o)\big)\,/\,\overline{(f-o)}$ has mean zero, and its
 # mean over other users or blocks is by how much the ratio would move. We take the wider of the two intervals, over users and over blocks.
@@ -857,16 +878,16 @@ print(gains.round(4).to_string(), "\n")
 measured.xs(0, level="late").round(3)
 
 # %% [markdown]
-# Above, the gain itself: frozen minus per event, with the wider interval. It is above zero everywhere, or there would be nothing to take shares of. Below, the shares at no delay; *retrain* is a full retrain at each tenth. A share whose interval
+# Above, the gain itself: frozen minus per event, with the wider interval. It is above zero everywhere, or there would be nothing to take shares of. Below, the shares at no delay; *retrain* is a full retrain at each tenth (counts are the same whether they are added to or made anew, so on the baskets it equals the tenth). A share whose interval
 # holds 1 is a tie with per event.
 #
-# Two shapes. On the bookstore, on the baskets and, by and large, on MovieTweetings the first step is the large one: ten updates in all, instead of none, bring more than half of the gain, and what is between
+# Two shapes. On the bookstore, on the baskets (with counting) and, by and large, on MovieTweetings the first step is the large one: ten updates in all, instead of none, bring more than half of the gain, and what is between
 # a hundred events and one is little. On MovieLens it is the other way round: ten updates bring about a quarter, and more than a third of the gain lies between a hundred events and one.
 #
 # ## It is not the traffic that decides
 #
-# The source has a rule for choosing (B scenarios, B14.4): scenarios of "high-frequency updates", such as real-time recommendation, suit incremental learning, those of "low frequency", such as long-term trends, suit full updates. Put the number of events in a day beside what is lost at an interval of
-# `1000` events.
+# The source has a rule for choosing (B scenarios, B14.4): scenarios of "high-frequency updates", such as real-time recommendation, suit incremental learning, those of "low frequency", such as long-term trends, suit full updates. Put the number of events in a day beside what is kept by an update
+# per `1000` events, and by one every day: `1000` events are three months of MovieLens and half a day of the bookstore, so that events alone would be no fair measure of time.
 
 # %% tags=["needs:movietweetings", "erratum:B-scenarios-frequency"]
 at_once = measured.xs(0, level="late")
@@ -876,23 +897,25 @@ table = pd.DataFrame(
         "1,000 events are days": pd.Series(
             {n: 1000 / row["events a day"] for n, row in about.items()}
         ),
-        "share kept": at_once["share kept"].xs("1,000", level="interval"),
-        "low": at_once["low"].xs("1,000", level="interval"),
-        "high": at_once["high"].xs("1,000", level="interval"),
     }
 ).sort_values("events a day")
+kept_at = {
+    k: at_once.xs(k, level="interval")[["share kept", "low", "high"]] for k in ("1,000", "a day")
+}
 assert table.index[0] == "movielens" and table.index[-1] == "bookstore"
-assert table.loc["movielens", "high"] < 0.6 < 0.9 < table.loc["bookstore", "low"]
+for part in kept_at.values():  # whether one counts in events or in days
+    assert part.loc["movielens", "high"] < 0.6 < 0.9 < part.loc["bookstore", "low"]
 first = at_once["share kept"].xs("a tenth", level="interval")
 last = 1 - at_once["share kept"].xs("100", level="interval")
 assert first["movielens"] < 1 / 3 < last["movielens"]
 others = first.index.drop("movielens")
 assert (first[others] > 0.5).all() and (last[others] < 0.25).all()
-table.round(2)
+print(table.round(2).to_string(), "\n")
+pd.concat(kept_at, axis=1).loc[table.index].round(2)
 
 # %% [markdown]
-# The slowest stream, twelve events a day over many years, is the one that has to be updated at once; the busiest, two thousand a day, can wait for half a day. Frequency is no reason. What counts is the interval beside the
-# *sitting* of a user, and beside the time in which the world moves.
+# The slowest stream, twelve events a day over many years, is the one that has to be updated at once: even a nightly update loses more than half of the gain, because its twelve events a day are mostly one user who comes, rates in one sitting, and goes. The busiest, two thousand a day, can wait until night.
+# Four streams make no law, but they are enough to break one: frequency is no reason. What counts is the interval beside the *sitting* of a user, and beside the time in which the world moves.
 #
 # ## Late labels
 #
@@ -907,10 +930,17 @@ late_table = delayed.assign(retrain=fresh["retrain"]).rename(
 assert delayed.loc["movielens", "1"] < 0.4 < 0.6 < delayed.drop("movielens")["1"].min()
 # With late labels per event and per 1,000 events are nearly the same everywhere.
 assert (delayed["1"] - delayed["1,000"]).abs().max() < 0.1
+late_at_once, night = runs["movielens", LATE, "1"], runs["movielens", 0, "retrain"]
+tie = losses(late_at_once) - losses(night)
+tie = wider(tie, per_event(late_at_once)["user"].to_numpy(), np.random.default_rng(0))
+assert tie.low < 0 < tie.high
+print(
+    f"MovieLens, per event with late labels minus retrain: {tie.mean:.4f} ({tie.low:.4f} to {tie.high:.4f})"
+)
 late_table.round(3)
 
 # %% [markdown]
-# The delay flattens the curves: who learns at once from what comes late gains little over who learns it a little later. On MovieLens three quarters of the gain are gone, and learning per event is level with a full retrain that gets its labels in time.
+# The delay flattens the curves: who learns at once from what comes late gains little over who learns it a little later. On MovieLens three quarters of the gain are gone, and learning per event is tied with ten full retrains that get their labels in time (the line above the table, in squared error).
 # The order of work follows: *first the delay, then the interval*. A stream processor behind a nightly export of labels buys nothing.
 
 # %% tags=["needs:movietweetings"]
@@ -948,8 +978,8 @@ plt.show()
 # %% tags=["needs:movietweetings"]
 rows = []
 for name, late, label in measured.index:
-    if label == "retrain" or (late == 0 and label == "1"):
-        continue  # no interval, or 1 by definition
+    if label in ("retrain", "a day") or (late == 0 and label == "1"):
+        continue  # no number of events, or 1 by definition
     n = len(tables[name]) - starts[name]
     walk = 1 - (intervals_for(name)[label] - 1 + 2 * late) / (n - 1)
     share = measured.loc[(name, late, label), "share kept"]
@@ -960,7 +990,7 @@ off = guess[["forecast", "walk"]].sub(guess["measured"], axis=0).abs()
 off = pd.concat(
     [off.groupby(level=0).mean(), off.groupby(level=0).max()], axis=1, keys=["mean", "largest"]
 )
-# Asked of the forecast: right to within a quarter everywhere. The walk must fail on MovieLens.
+# The forecast is to be right to within a quarter everywhere; the walk, which knows no newcomers, is not, on MovieLens.
 assert (off["largest", "forecast"] < 0.25).all() and off.loc[
     "movielens", ("largest", "walk")
 ] > 0.5
@@ -968,10 +998,55 @@ print(off.round(2).to_string(), "\n")
 guess.drop(["bookstore", "complete_journey"], level="stream").round(2)
 
 # %% [markdown]
-# *Off* by how much, mean and largest, on each stream; below, the two rating streams in full. The counting forecast is right to within a quarter everywhere, and in the mean much closer, on the stream where the walk is wrong by most of the gain. It leans to the high side on rating streams, since it knows of drift nothing
-# and takes each label for equally useful. Where newcomers are few, both say the same: hardly anything is lost. It is a first look, in a few lines, from a log that you have. Chapter 01 called what it counts cold start.
+# Above, how far the two guesses are off on each stream, in the mean and at most; below, the two rating streams in full. The counting forecast is right to within a quarter everywhere and on average to within a tenth, even on MovieLens, where the walk misses by most of the gain. On the rating streams it is too hopeful,
+# since it knows nothing of drift and counts every label as equally useful. Where newcomers are few, both say the same: hardly anything is lost. So it is a first look, from a log that you have, in a few lines. What it counts, chapter 01 called cold start.
 #
-# <!-- G: the interval table of benchmarks/results/updating_grid.json goes here -->
+# Is it this one measurement? A larger one is kept with the course (`python -m benchmarks.updating_grid`): three seeds, one pass at most, more steps to choose from, a first fit chosen by full retraining, a factorisation on
+# every stream, the baskets of `400` households too, labels at once or `2000` events late (one seed). It records the RMSE of the rating streams, which we square before we take shares.
+
+# %% tags=["needs:movietweetings"]
+large = course_folder() / "benchmarks" / "results" / "updating_grid.json"
+large = json.loads(large.read_text(encoding="utf-8"))
+seeds = large["settings"]["seeds"]["factorization"]
+print(large["machine"]["date"], "|", large["machine"]["processor"], "| seeds", seeds)
+curve = pd.DataFrame(large["curve"])
+curve["stream"] = curve["stream"].str.replace(" ", "_")
+curve = curve[curve["stream"].isin(tables) & (curve["delay"] != "1D")]
+losses_of = {"rating": lambda x: x**2, "binary": lambda x: x, "ranking": lambda x: -x}
+rows = []
+for (name, seed), part in curve.groupby(["stream", "seed"]):
+    part = part.assign(loss=losses_of[streams[name].card.task](part["quality"]))
+    at = part[part["delay"].isna()].set_index("interval")["loss"]
+    frozen, online = at[at.index.isna()].item(), at[1.0]
+    last = part["interval"].max()
+    for row in part.dropna(subset="interval").itertuples():
+        label = "a tenth" if row.interval == last else f"{row.interval:,.0f}"
+        late = "" if pd.isna(row.delay) else ", late"
+        rows.append((name, label + late, (frozen - row.loss) / (frozen - online), row.step))
+larger = pd.DataFrame(rows, columns=["stream", "interval", "share", "step"])
+larger = larger.groupby(["stream", "interval"]).agg(
+    mean=("share", "mean"), least=("share", "min"), largest=("share", "max"), step=("step", "max")
+)
+both = larger.unstack()["mean"][["10", "100", "1,000", "a tenth", "1, late", "1,000, late"]]
+here = fresh[["10", "100", "1,000", "a tenth"]].join(delayed[["1", "1,000"]].add_suffix(", late"))
+print(
+    pd.concat({"large": both, "here": here}).swaplevel().sort_index().round(2).to_string(), "\n"
+)
+ratings_and_books = [name for name in tables if name != "complete_journey"]
+for table in (both, here):
+    assert table.loc["movielens", "a tenth"] < 1 / 3 < 1 - table.loc["movielens", "100"]
+    others = table.loc[ratings_and_books].drop("movielens")
+    assert (others["a tenth"] > 0.5).all() and (others["100"] > 0.75).all()
+    gap = table.loc[ratings_and_books, "1, late"] - table.loc[ratings_and_books, "1,000, late"]
+    assert gap.abs().max() < 0.1
+larger.loc["complete_journey"].loc[["1", "10", "100", "1,000", "a tenth"]].round(3)
+
+# %% [markdown]
+# Shares of the gain per event, here and in the large grid, whose numbers are means over its seeds; below, its baskets, with the least and the largest of three seeds and the step that was chosen.
+# On MovieLens, MovieTweetings and the bookstore both say the same: where the first step is the large one and where it is not, and that late labels make per event and per `1000` events alike.
+#
+# On the baskets they do not agree. The step that the factorisation chose on the past jumps twentyfold from one interval to the next, and the share goes with it: what one sees is the choice and not the interval. So we claim nothing about the
+# baskets but that *counting* can wait.
 #
 # ## Fresh state, frozen weights
 #
@@ -1000,6 +1075,16 @@ spread = spread.apply(lambda row: "{:.2f} ({:.2f} to {:.2f})".format(*row), axis
 mean_loss = kept["loss"].groupby(level=["way", "stream"]).mean().unstack()
 network_gain = mean_loss.loc["ids, frozen"] - mean_loss.loc["ids, per event"]
 print("gain of the network of ids, per event:", network_gain.round(4).to_dict())
+books = {
+    f"network, {way}": mean_loss.loc[f"ids, {way}", "bookstore"]
+    for way in ("frozen", "per event")
+}
+books |= {
+    f"factorisation, {way}": losses(runs["bookstore", 0, key]).mean()
+    for way, key in (("frozen", "frozen"), ("per event", "1"))
+}
+print("log loss, bookstore:", {way: round(loss, 3) for way, loss in books.items()})
+assert books["network, per event"] > books["factorisation, frozen"]
 spread.loc[order, ["movielens", "movietweetings", "bookstore"]]
 
 # %% [markdown]
@@ -1071,19 +1156,19 @@ once_more.round(4)
 
 # %% [markdown]
 # Losses are squared errors. Fresh counters that feed frozen weights keep half or more of the gain, on average over the seeds, on all three streams, without a single step of learning after the first day. On MovieTweetings they keep more
-# than all of it: a mean over all earlier labels of a film is a better summary than an embedding that takes one step at each of them. That the stopped counters keep so much less says that it is the freshness, and not the features, that does it.
+# than all of it: a mean over all earlier labels of a film is a better summary than an embedding that takes one step at each of them. That the stopped counters keep so much less, nothing on the bookstore, says that it is mostly the freshness, and not the features, that does it.
 # Where weights learn per event as well, MovieLens gains again; on MovieTweetings there is little left to add.
 #
-# Two cautions. The running means, two numbers for each id and no network, are level with the best rows on the rating streams or close to them: there, the network adds little to its own counters. And on the bookstore these networks have hardly
-# learned tastes: their whole gain is a quarter of what the factorisation gained above. Counters know who buys and what sells; of who likes what they know nothing, and a model that has learned tastes has more to lose than they can replace.
+# Two cautions. The running means, two numbers for each id and no network, are level with the best rows on the rating streams or close to them: there, the network adds little to its own counters. And on the bookstore the share is one of a small gain by a weak model. These networks have hardly learned
+# tastes: even per event they predict worse than the factorisation when it is *frozen*, and they gain a quarter of what it gains (the lines above the table of shares). Counters know who buys and what sells, not who likes what. How much they would keep for a model that knows tastes, this table does not say.
 #
 # ## What the source says, what we measured
 #
 # | The source says | Where | What we measured |
 # |---|---|---|
 # | Incremental updating fine-tunes the parameters after each training, or updates a part of them | A2.3, A3.2 step 5, B online techniques 1 | Which events, from where, how often, which parameters: four questions, each with an answer of its own, and all parameters may move: *What is an update?* |
-# | Full updating serves to adapt to changes | A3.2 step 5, A appendix 3 | Not on the whole history: the faster tastes drift, the farther it is behind: *Is retraining for a world that moves, or for one that stands still?* |
-# | Full updating suits environments that do not change often | B14.3, B14.4 | So it was in the shops that stand still; with much data for each reader that need not be so: *Is retraining for a world that moves, or for one that stands still?* |
+# | Full updating serves to adapt to changes | A3.2 step 5, A appendix 3 | Not on the whole history: ahead of learning per event where nothing moves, far behind where tastes drift fast: *Is retraining for a world that moves, or for one that stands still?* |
+# | Full updating suits environments that do not change often | B14.3, B14.4 | So it was in the shops that stand still, though by little once both ways were at their best: *Is retraining for a world that moves, or for one that stands still?* |
 # | A full update keeps the model adapted to the newest data | B online techniques 2 | A retrain at each tenth kept a quarter of the gain on MovieLens, and four fifths on the bookstore: *Predict a shard, then learn it* |
 # | Scenarios of high frequency suit incremental learning, of low frequency full updates | B scenarios, B14.4 | The slowest stream loses most by waiting, the busiest least: *It is not the traffic that decides* |
 #

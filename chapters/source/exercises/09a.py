@@ -85,13 +85,13 @@ assert best_window(3.0, 1.0) == 1, (
     "where the walk is faster than the noise, only the latest label counts"
 )
 rng = np.random.default_rng(0)
-truth = np.cumsum(1.0 * rng.normal(size=(60_000,)))
+truth = np.cumsum(1.25 * rng.normal(size=(60_000,)))
 labels = truth + rng.normal(size=60_000)
 sums = np.r_[0, np.cumsum(labels)]
 t = np.arange(50, 60_000)
 measured = [((truth[t] - (sums[t] - sums[t - n]) / n) ** 2).mean() for n in range(1, 8)]
-assert best_window(1.0, 1.0) == 1 + int(np.argmin(measured)), (
-    "with q = sigma a simulation finds another window: did you use the approximation for large n?"
+assert best_window(1.25, 1.0) == 1 + int(np.argmin(measured)), (
+    "with q = 1.25 sigma a simulation finds another window: did you use the approximation for large n?"
 )
 
 
@@ -99,6 +99,12 @@ assert best_window(1.0, 1.0) == 1 + int(np.argmin(measured)), (
 # Upside down.
 def best_window(q, sigma):
     return max(1, round(np.sqrt(3) * q / sigma))
+
+
+# %% wrong="window"
+# The approximation for large n.
+def best_window(q, sigma):
+    return max(1, round(np.sqrt(3) * sigma / q))
 
 
 # %% wrong="window"
@@ -123,7 +129,7 @@ def longest_interval(N, keep, D=0):
 
 
 # %% check="longest" points=1
-for N, keep, D in ((10_001, 0.9, 0), (10_001, 0.9, 300), (5000, 0.5, 100), (777, 0.99, 0)):
+for N, keep, D in ((10_002, 0.9, 0), (10_002, 0.9, 300), (5000, 0.5, 100), (777, 0.99, 0)):
     T = longest_interval(N, keep, D)
 
     def share(T, N=N, D=D):
