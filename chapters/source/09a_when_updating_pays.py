@@ -646,7 +646,7 @@ pd.concat(versus, axis=1).rename_axis("days of taste drift").round(4)
 # So retraining on the whole history is *not* how one adapts to changes (A3.2); B14.3 has the direction right. A window helps where the world moves fast; where it stands still, it throws away what is true.
 #
 # How far ahead is another matter. The columns *at best* compare what both could have done with their best passes and steps, had one known them. The lead in the still shops shrinks to less than a quarter, and with a drift of
-# 80 days there is a tie. Per event had chosen its step on a young model, which wants to learn in large steps, and went on with it when the model had grown up. A choice made on the past may be out of date, too.
+# 80 days there is a tie. The likely reason: per event chose its step on a young model, which wants large steps, and kept it when the model had learned more. A choice made on the past may be out of date, too.
 #
 # ## The curve on four streams
 #
@@ -980,7 +980,7 @@ plt.show()
 
 # %% [markdown]
 # The share of the per-event gain that is kept, against the interval, a line for a stream, with the wider intervals as bars. Left, with labels at once: the grey line of the random walk, the bookstore and the baskets stay near the top until the interval is a good part of the stream; MovieTweetings
-# falls slowly; MovieLens falls from the first. Right, with late labels: all lines are flat, and MovieLens lies at the bottom. What an interval costs is not a property of intervals.
+# falls slowly; MovieLens falls from the first. Right, with late labels: all lines are nearly flat until the interval is as long as the delay, and MovieLens lies at the bottom. What an interval costs is not a property of intervals.
 #
 # And the forecast from ids and times alone? It was made before any model was fitted. The random walk's line is its rival.
 
@@ -1007,7 +1007,7 @@ print(off.round(2).to_string(), "\n")
 guess.drop(["bookstore", "complete_journey"], level="stream").round(2)
 
 # %% [markdown]
-# Above, how far the two guesses are off on each stream, in the mean and at most; below, the two rating streams in full. The counting forecast is right to within a quarter everywhere and on average to within a tenth, even on MovieLens, where the walk misses by most of the gain. On the rating streams it is too hopeful,
+# Above, how far the two guesses are off on each stream, in the mean and at most; below, the two rating streams in full. The counting forecast is right to within a quarter everywhere and on average to about a tenth, even on MovieLens, where the walk misses by most of the gain. On the rating streams it is too hopeful,
 # since it knows nothing of drift and counts every label as equally useful. Where newcomers are few, both say the same: hardly anything is lost. So it is a first look, from a log that you have, in a few lines. What it counts, chapter 01 called cold start.
 #
 # Is it this one measurement? A larger one is kept with the course (`python -m benchmarks.updating_grid`): three seeds, one pass at most, more steps to choose from, a first fit chosen by full retraining, a factorisation on
@@ -1093,7 +1093,7 @@ books |= {
     f"factorisation, {way}": losses(runs["bookstore", 0, key]).mean()
     for way, key in (("frozen", "frozen"), ("per event", "1"))
 }
-print("log loss, bookstore:", {way: round(loss, 3) for way, loss in books.items()})
+print("log loss, bookstore:", {way: round(float(loss), 3) for way, loss in books.items()})
 assert books["network, per event"] > books["factorisation, frozen"]
 spread.loc[order, ["movielens", "movietweetings", "bookstore"]]
 
