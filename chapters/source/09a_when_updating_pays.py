@@ -1195,7 +1195,7 @@ once_more.round(4)
 # Where weights learn per event as well, MovieLens gains again; on MovieTweetings there is little left to add.
 #
 # Two cautions. The running means, two numbers for each id and no network, are level with the best rows on the rating streams or close to them: there, the network adds little to its own counters. And on the bookstore the share is one of a small gain by a weak model. These networks have hardly learned
-# tastes: even per event they predict worse than the factorisation when it is *frozen*, and they gain a quarter of what it gains (the lines above the table of shares). Counters know who buys and what sells, not who likes what. So the last two lines give fresh counters to the frozen *factorisation*, in a logistic regression that is fitted on the past and frozen too. They keep less than a tenth, and a good half of that is nothing but a better scale of its own logit: a model that knows tastes has more to lose than counters can replace.
+# tastes: even per event they predict worse than the factorisation when it is *frozen*, and they gain a quarter of what it gains (the lines above the table of shares). Counters know who buys and what sells, not who likes what. So the two lines above the losses give fresh counters to the frozen *factorisation*, in a logistic regression that is fitted on the past and frozen too. They keep less than a tenth, and a good half of that is nothing but a better scale of its own logit: a model that knows tastes has more to lose than counters can replace.
 #
 # ## What the source says, what we measured
 #
@@ -1213,7 +1213,7 @@ once_more.round(4)
 # 2. On a random walk an interval of $T$ events keeps $1 - T/N$ of the gain: the first step is the large one. Newcomers who leave at once turn the curve upside down.
 # 3. Traffic does not decide; sittings and drift do. Ids and times alone forecast the curve, before any model.
 # 4. Late labels flatten the curve: first the delay, then the interval.
-# 5. Fresh counters before frozen weights keep most of what is gained on newcomers, sometimes more; of what is gained on drifting tastes, little.
+# 5. Fresh counters before frozen weights kept a large part of the gain on rating streams; beside a factorisation of the bookstore, which knows tastes, they kept little.
 #
 # ## Three questions
 #
