@@ -719,7 +719,7 @@ def tuned(shop, names=tuple(WAYS)):
 
 # %% [markdown]
 # **Timeliness.** On day 47 half of the readers get other tastes. (So they did on day 20, in the past: in this world such things happen.) How many events pass until half of the damage is gone? Damage is regret, in
-# stretches of two thousand events, beyond the level of the five days before. The last two columns look at the readers who did *not* change, five days before and fifteen days after: what they lose is the price of learning about the others.
+# stretches of two thousand events, beyond the level of the five days before. That measures each against itself and flatters whoever was bad before, so another column asks when the regret of a stretch is first below 0.12. The columns on the *unchanged* look at the readers who keep their tastes, for fifteen days after, beside the same shop without the second jump: what they lose is the price of learning about the others. (Less what the frozen model shows, which cannot forget.)
 
 # %%
 jumping = small_shop(9, sudden_days=(20, 47), sudden_user_share=0.5)
@@ -727,38 +727,50 @@ truth, jump = jumping.events["p_purchase"].to_numpy(), jumping.world.drift_times
 tastes = [jumping.world.taste(np.arange(600), moment) for moment in (jump - 1, jump)]
 changed = (tastes[0] != tastes[1]).any(axis=1)
 rows = {}
-for name, strategy in tuned(jumping).items():
+twin = small_shop(9, sudden_days=(20,), sudden_user_share=0.5)  # the same without the second jump
+twin_truth, until = twin.events["p_purchase"].to_numpy(), jump + 15 * 86_400
+twin_events = twin.events[twin.events["timestamp"] < until]
+racing = ("full, growing", "full, sliding", "frozen", "per event", "per event, rehearsing")
+for name, strategy in tuned(jumping, racing).items():
+    spared = replay(twin_events, strategy, task="binary", warmup=56_000 / len(twin_events))
     result = replay(jumping.events, strategy, task="binary", warmup=0.4)
     lost, days = regret(truth[result.rows], result.scores), (result.timestamps - jump) / 86_400
     before, after = (days >= -5) & (days < 0), (days >= 0) & (days < 15)
     level, same = lost[before].mean(), ~changed[result.users]
     damage = lost[days >= 0][:44_000].reshape(-1, 2000).mean(axis=1) - level
-    healed = np.flatnonzero(damage < damage[0] / 2)
+    healed, good = np.flatnonzero(damage < damage[0] / 2), np.flatnonzero(damage + level < 0.12)
+    there = (spared.timestamps >= jump) & ~changed[spared.users]
+    without = regret(twin_truth[spared.rows], spared.scores)[there].mean()
     rows[name] = {
         "regret": lost.mean(),
         "before the jump": level,
         "first 2,000 after": level + damage[0],
         "events to heal half": 2000.0 * healed[0] if len(healed) else np.inf,
-        "unchanged, before": lost[before & same].mean(),
-        "unchanged, after": lost[after & same].mean(),
+        "events until below 0.12": 2000.0 * good[0] if len(good) else np.inf,
+        "unchanged, no jump": without,
+        "unchanged, jump": lost[after & same].mean(),
         "examples per event": result.examples_per_event,
     }
 recovery = pd.DataFrame(rows).T
 heal, learning = recovery["events to heal half"], recovery.drop(index="frozen")
-forgot = recovery["unchanged, after"] - recovery["unchanged, before"]
+forgot = recovery["unchanged, jump"] - recovery["unchanged, no jump"]
+recovery["price for the unchanged"] = forgot = forgot - forgot["frozen"]  # frozen cannot forget
+low = recovery["events until below 0.12"]
 assert np.isinf(heal["frozen"]) and heal["per event"] < heal["full, growing"]
 assert heal["per event, 4 x step"] < heal["per event"]
 assert learning["regret"].idxmax() == "per event, 4 x step"
 assert learning["regret"].idxmin() == "full, sliding"
-assert forgot["full, sliding"] > 0.008 > forgot["full, growing"]
+assert low["full, sliding"] < low["per event"] < low["full, growing"] == np.inf
+assert forgot["full, sliding"] > forgot["per event"] > 1.4 * forgot["full, growing"] > 0
 recovery.round(3)
 
 # %% [markdown]
-# Timely it is: learning per event heals half of the damage in about half of the events that retraining on everything takes, whose history is mostly about tastes of the past. Rehearsing heals more slowly than not rehearsing: the old events that it draws tell of the old world. But look at the extremes.
-# Nobody heals sooner than the one whose step is too large, and it has the highest regret of all that learn: it forgets everything sooner, the right things too. And the lowest regret of all has a *full* retrain, on a sliding window, which takes
-# longer. Old tastes: the growing history costs the unchanged readers nothing, learning per event next to nothing, the window most, since it has thrown away what they did long ago.
+# Timely it is, beside retraining on everything: learning per event heals half of the damage in about half of the events. The growing history is mostly about tastes of the past, and never gets below 0.12. Rehearsing heals more slowly than not rehearsing: the old events that it draws tell of the old world. But look at the extremes.
+# Nobody heals half of the damage sooner than the one whose step is too large, and it has the highest regret of all that learn: it forgets everything sooner, the right things too. And the lowest regret of all has a *full* retrain, on a sliding window. It was better before the jump, and is below 0.12 sooner than per event.
 #
-# **Bad events.** In a second shop nothing ever changes. On day 45 come `300` bots with `3000` purchases of 20 books. The table has the extra regret on *genuine* exposures of those books, against the same run without bots; its last column, on all other books.
+# Old tastes: what unchanged readers lose is the price of books that were learned from readers who changed. It is nearly twice as much for the one that learns per event as for the growing history, and most for the window.
+#
+# **Bad events.** In a second shop nothing ever changes. On day 45 come `300` bots with `3000` purchases of 20 books. The table has the extra regret on *genuine* exposures of those books, against the same run without bots; its last columns, on all other books and on all books.
 
 # %%
 calm = small_shop(11)
@@ -792,7 +804,10 @@ for name, (clean, dirty) in runs.items():
     rows[name] = {"regret, no bots": lost.mean()}
     for span, (low, high) in spans.items():
         rows[name][span] = harm[hit & (days >= low) & (days < high)].mean()
-    rows[name]["all others, 11-20"] = harm[~hit & (days >= 10) & (days < 20)].mean()
+    for span in ("days 2-5", "11-20"):
+        within = (days >= spans[span][0]) & (days < spans[span][1])
+        rows[name][f"others, {span}"] = harm[~hit & within].mean()
+    rows[name]["all, days 2-5"] = harm[(days >= 1) & (days < 5)].mean()
 harmed = pd.DataFrame(rows).T
 per, full, large_step = (
     harmed.loc[n] for n in ("per event", "full, growing", "per event, 4 x step")
@@ -803,12 +818,14 @@ assert large_step["day 1"] > per["day 1"] and large_step["11-20"] < per["11-20"]
 assert harmed.loc["per event, rehearsing", "days 2-5"] < 0.8 * per["days 2-5"]
 assert harmed.loc["ensemble", "days 2-5"] < 0.7 * per["days 2-5"]
 assert harmed.loc["ensemble", "6-10"] < 0.3 * per["6-10"]
+assert harmed.loc["per event", "all, days 2-5"] < 0.3 * per["days 2-5"]
+assert harmed["others, days 2-5"].max() < 0.003 and harmed["others, 11-20"].max() < 0.005
 harmed.round(3)
 
 # %% [markdown]
 # Here the warning is right. For those books the model that learns per event is ruined for days (its regret without bots is in the first column), and heals only as genuine events arrive. The daily update believes the bots one night later and just as much. The full retrain hardly believes them, since three thousand
 # events are few in its history; but what it does believe it keeps, until somebody deletes them from the log. A retrain heals the hybrid. The ensemble of the online model and the full retrain is hit on the first day, and then turns its weights to the member that does better: an insurance, as the source says (B techniques 4). A larger step hurts more on the day and heals sooner; rehearsing softens the blow. On
-# all other books nobody notices much, so an average over the shop would have hidden it.
+# all other books nobody notices much, so an average over the shop would have diluted it.
 #
 # **Convergence and steadiness.** First, how fast does the same model get better with examples? Regret on a later part of the calm shop, by how many events are learned and how often. Learning per event is the column with one pass. Then, how far do predictions move while nothing changes? `2000` exposures are asked
 # about every night for forty days: the mean movement from one night to the next, over five nights, and in the night that moved most.
@@ -821,8 +838,10 @@ for n in (12_500, 25_000, 50_000, 100_000):
         model = shop_model(passes, 0.1).fit(calm.events[:n])
         table[n, passes] = regret(truth, model.predict(later)).mean()
 speed = pd.Series(table).unstack().rename_axis("events", axis=0).rename_axis("passes", axis=1)
-same_examples = [speed.loc[100_000 // k, k] for k in (1, 2, 4, 8)]
-assert max(same_examples) < 1.03 * min(same_examples)  # 100,000 examples each, however come by
+for total in (100_000, 200_000):  # as many examples, by one, two or four passes
+    diagonal = [speed.loc[total // k, k] for k in (1, 2, 4) if total // k <= 100_000]
+    assert max(diagonal) < 1.1 * min(diagonal)
+assert speed.loc[12_500, 16] > 1.3 * speed.loc[100_000, 2]  # and by sixteen
 assert speed.loc[50_000, 16] < 0.5 * speed.loc[50_000, 1]  # the same events, more passes
 speed.round(3)
 
@@ -852,22 +871,24 @@ for name, strategy in ways.items():
 moves = pd.DataFrame(rows).T
 five = moves["five nights"]
 assert five["per event"] < five["full, growing"] < five["full, sliding"]
-assert five["per event, 4 x step"] > 2 * five["per event"]
+assert five["per event, 4 x step"] > max(2 * five["per event"], five["full, sliding"])
+assert moves.loc["full, growing", "largest night"] > 2 * moves.loc["per event", "largest night"]
+assert 1.4 < five["full, sliding"] / five["full, growing"] < 1.7
 moves.round(3)
 
 # %% [markdown]
-# Both bullet points are wrong as they stand. *Convergence*: along a row, the same events with more passes, regret more than halves, so one pass is not free. But along a diagonal from the lower left, 100,000 once, 50,000 twice, 25,000 four times, it does not move. What counts is the number of examples, until there are so few events that
-# passes have nothing left to tell. A full retrain does not converge faster; it is given more examples, and bills for them.
+# Both bullet points are wrong as they stand. *Convergence*: along a row, the same events with more passes, regret more than halves, so one pass is not free. But the first passes are worth as much as new events: along a diagonal of 100,000 examples, or of twice as many, such as 100,000 once, 50,000 twice, 25,000 four times, regret hardly moves for one, two or four passes.
+# Then they are worth less: 12,500 events sixteen times are far behind 100,000 twice (all with one and the same step). A full retrain converges faster per event of the stream, because it is given more examples, and bills for them.
 #
-# *Steadiness*: over five nights the full retrain moves its predictions *more* than the one that learns per event, with the step chosen for it; it saves its moves for one night. A window moves twice as much. Unsteady is a step that is too large. So stability is a matter of step and of how much is remembered.
+# *Steadiness*: over five nights the full retrain moves its predictions *more* than the one that learns per event, with the step chosen for it; and it moves them all in one night, further than any night of the other. A window moves half as much again. Unsteady is a step that is too large. So stability is a matter of step and of how much is remembered.
 #
-# **Seasons.** For what changes rarely and slowly, such as seasons, the source advises full updates (B choice, scenarios). One more shop, with nothing but seasons: the appeal of each category swings over the year.
+# **Seasons.** For what changes rarely and slowly, such as seasons, the source advises full updates (B choice, scenarios). One more shop, with nothing but seasons: the appeal of each category swings strongly over the year, and we see ten weeks of it.
 
 # %% tags=["erratum:B-scenarios"]
 seasonal, rows = small_shop(11, year_effect=1.5), {}
 truth = seasonal.events["p_purchase"].to_numpy()
 for name, strategy in tuned(
-    seasonal, ("full, growing", "frozen", "per event", "warm, sliding", "hybrid")
+    seasonal, ("full, growing", "frozen", "per event", "full, sliding", "hybrid")
 ).items():
     r = replay(seasonal.events, strategy, task="binary", warmup=0.4)
     calm_regret = harmed["regret, no bots"].get(name, np.nan)
@@ -878,13 +899,38 @@ for name, strategy in tuned(
     }
 seasons = pd.DataFrame(rows).T
 year, still = seasons["seasons"], seasons["nothing changes"]
-assert year["per event"] < 0.95 * year["full, growing"] and year["per event"] < year["hybrid"]
+assert year["per event"] < 0.95 * year[["full, growing", "full, sliding"]].min()
+assert year["per event"] < year["hybrid"]
 assert still["full, growing"] < still["per event"] < 1.06 * still["full, growing"]
+at = runs["per event"][0].rows
+truth = calm.events["p_purchase"].to_numpy()[at]
+once, full = (regret(truth, runs[name][0].scores) for name in ("per event", "full, growing"))
+blocks = np.array([block.mean() for block in np.array_split(once - full, 20)])
+error = 2 * blocks.std(ddof=1) / 20**0.5
+assert blocks.mean() > error
+print(f"nothing changes, per event minus full: {blocks.mean():.4f} ± {error:.4f}")
+path = course_folder() / "benchmarks" / "results" / "choosing.json"
+committed = json.loads(path.read_text(encoding="utf-8"))
+kinds = [one for one in committed["streams"] if one["kind"] == "seasonal"]
+strength = pd.Series({one["stream"]: one["config"]["year_effect"] for one in kinds})
+found = pd.DataFrame(committed["rows"]).pivot(
+    index="stream", columns="candidate", values="regret"
+)
+ahead = (found["full retrain, growing"] < found["per event"])[strength.index]
+print(
+    f"large benchmark: full retrain ahead in {ahead.sum()} of {len(ahead)} seasonal shops, of strength",
+    end=" ",
+)
+print(f"{sorted(strength[ahead])}; behind in those of strength {sorted(strength[~ahead])}")
+assert ahead.sum() == 4 and len(ahead) == 6 and not ahead[strength.idxmin()]
+assert strength.max() < 1.5  # the strength of the shop above
 seasons.round(3)
 
 # %% [markdown]
-# Over a slow season the advice is the wrong way round: a full history averages the seasons away, and the one that learns per event walks along with them. The calm shop's column beside it says where the advice holds: if nothing changes at all, retraining on everything is a little better, for nearly two hundred times the examples. Neither *knows* that
-# a summer comes again: features such as the month do that.
+# In this shop the advice is the wrong way round: retrained on everything or on a window, the model is behind the one that learns per event. It is no law: of the six seasonal shops of the large benchmark (`benchmarks/choosing.py`), all with weaker seasons, the full retrain has the lower regret in four, if by little in some. Nor does the strength decide alone: the shop with the weakest season is not among the four.
+# The calm shop's column says the rest: if nothing changes at all, retraining on everything is a little better, for nearly two hundred times the examples. Nothing here *knows* that a summer comes again: features such as the month do that.
+#
+# Each of these experiments is one shop and one seed, and but for the line above the last table none has an interval. They show what can happen, and why; not how often.
 
 # %% [markdown]
 # ## Choosing
@@ -1054,11 +1100,11 @@ print(
 # |---|---|---|
 # | Some parameters are updated incrementally, others in full | B techniques 3 | Layers of one training do not fit the embeddings of another; a pace for each part is what works: *Five words* |
 # | Incremental learning computes little, since it updates only a part of the parameters | B choice, B techniques 1 | It computes little, and not for that reason: fewer examples, not fewer parameters: *Five words* |
-# | Incremental learning is timely, full updates are late | B choice | True: after a jump it heals in about half of the events, though a short window ends up lower: *Four claims, each with an experiment* |
-# | Incremental learning converges slowly, full updates fast | B choice | The same examples, the same regret, however come by: *Four claims, each with an experiment* |
+# | Incremental learning is timely, full updates are late | B choice | Beside retraining on everything true: after a jump it heals in about half of the events. A full retrain on a window was lower still, and sooner: *Four claims, each with an experiment* |
+# | Incremental learning converges slowly, full updates fast | B choice | Per event of the stream true; per example learned about the same for a few passes, then new events are worth more: *Four claims, each with an experiment* |
 # | Incremental learning is unstable, full updates are stable | B choice | Against bots true; where nothing changes the full retrain moves more; a step that is too large is unstable: *Four claims, each with an experiment* |
 # | Full updates demand large resources | B choice | True, by two orders of magnitude in examples, and on no stream did they buy a clear gain over learning each event: *The race* |
-# | Full updates suit seasons and slow trends | B choice, scenarios | The other way round over a year; where nothing changes at all, a little better: *Four claims, each with an experiment* |
+# | Full updates suit seasons and slow trends | B choice, scenarios | Open: the other way round in a strong season; right in four of six shops with weaker ones, and where nothing changes: *Four claims, each with an experiment* |
 # | After a full update, fine-tuning incrementally balances both | B hybrid | Better than full retraining, and no better on average without its retrains: they help while little changes and hurt after a jump: *The same quality for less, and a step that was not chosen* |
 # | An online and a batch model together are more stable | B techniques 4 | True on the bad days: it healed from the bots long before the online model: *Four claims, each with an experiment* |
 # | ... and more accurate | B techniques 4, B hybrid | No on film ratings; better in the bookstore, at more than two hundred times the examples: *The race* |
