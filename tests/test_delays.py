@@ -80,11 +80,11 @@ def slow_replay(events, strategy, start, is_there, every=1):
             rows = [r for r in range(first) if is_there(r, times[r], first, times[first])]
             if learned is None:
                 strategy.start(events.iloc[rows])
-            elif isinstance(strategy, PeriodicRetrain):
-                strategy.retrain(events.iloc[rows])
             else:
                 new = [r for r in rows if r not in learned]
-                if new:
+                if isinstance(strategy, PeriodicRetrain):
+                    strategy.retrain(events.iloc[rows], events.iloc[new])
+                elif new:
                     strategy.update(events.iloc[new])
             learned = set(rows) | (learned or set())
             while next_update <= first:

@@ -128,6 +128,10 @@ def test_an_update_has_a_step_of_its_own():
     np.testing.assert_allclose(moved, moved[0], atol=1e-12)
     half = factors(update_step_size=factors().step_size).fit(past).update(new)
     np.testing.assert_array_equal(half.predict(past), plain.predict(past))
+    # Without one of its own it follows that of the fit, also where a living model is changed: a fault of chapter 01.
+    later = factors().fit(past)
+    later.step_size = 0.0
+    np.testing.assert_array_equal(later.update(new).predict(past), still.predict(past))
 
 
 def test_a_ranker_steps_in_an_update_as_told():

@@ -95,10 +95,9 @@ class _FactorModel:
     def __init__(self, n_factors, epochs, step_size, update_step_size, regularization, init_spread, shuffle, rng):
         for name, value, least in (("n_factors", n_factors, 0), ("epochs", epochs, 1)):
             at_least(name, value, least)
-        self.update_step_size = step_size if update_step_size is None else update_step_size
         for name, value in (
             ("step_size", step_size),
-            ("update_step_size", self.update_step_size),
+            ("update_step_size", step_size if update_step_size is None else update_step_size),
             ("regularization", regularization),
             ("init_spread", init_spread),
         ):
@@ -106,6 +105,7 @@ class _FactorModel:
         self.n_factors = n_factors
         self.epochs = epochs
         self.step_size = step_size
+        self.update_step_size = update_step_size
         self.regularization = regularization
         self.init_spread = init_spread
         self.shuffle = shuffle
@@ -120,7 +120,8 @@ class _FactorModel:
         self.examples_learned = 0
 
     def _rates(self, *, updating: bool):
-        step_size = self.update_step_size if updating else self.step_size
+        own = updating and self.update_step_size is not None
+        step_size = self.update_step_size if own else self.step_size
         return step_size, step_size, self.regularization, self.regularization
 
     def _state(self) -> _Factors:
@@ -138,7 +139,8 @@ class _FactorModel:
         state = self._state()
         if not (np.isfinite(state.item_bias).all() and np.isfinite(state.user_bias).all()):
             raise FloatingPointError(
-                f"learning diverged with steps of {self.step_size} and {self.update_step_size}: use a smaller one"
+                f"learning diverged with steps of {self._rates(updating=False)[0]} and "
+                f"{self._rates(updating=True)[0]}: use a smaller one"
             )
 
 
