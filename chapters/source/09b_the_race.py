@@ -1053,7 +1053,7 @@ summary.drop("always frozen").round(2)
 #
 # So the advice: run a pilot, and take the cheapest of the tied. If you cannot run one, learn each event, with a step chosen on the past: on average it is tied with the hybrid, for one example in the place of about five hundred.
 #
-# For your own data there is a command. `recsys-course race FILE` reads a CSV or parquet file, takes column names as options, counts and reports bad rows, chooses settings on the past, runs the pilot and the race,
+# For your own data there is a command. `recsys-course race --data FILE` reads a CSV or parquet file, takes column names as options, counts and reports bad rows, chooses settings on the past, runs the pilot and the race,
 # and writes a folder: `race.html`, which says in its first lines which way it recommends, why, by how much and how sure that is, then shows quality over time, quality against cost, the settings and what the pilot would have chosen; and the same tables as CSV. From a notebook it is `race` of `recsys_course.race`, and its parts
 # are what you have seen: `families`, `choose_settings`, `contenders`, `compete`, `choose`; `standings` puts quality, intervals and cost of each contender into one table, and `recsys_course.race_report` writes the page.
 #
