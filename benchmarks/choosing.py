@@ -43,7 +43,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from benchmarks.common import finish
+from benchmarks.common import as_ranking, finish, mean_regret
 from recsys_course import data
 from recsys_course.contenders import Family, contenders, families
 from recsys_course.data.bookstore import BookstoreConfig, bookstore
@@ -145,7 +145,10 @@ def real() -> list[Stream]:
     """Four streams, each at once and a day late; those of MovieTweetings are left out where it cannot be had."""
     makers: dict[str, Callable[[], Dataset]] = {"MovieLens": data.movielens, "Complete Journey": baskets}
     if data.available("movietweetings"):
-        makers |= {"MovieTweetings, ratings": data.movietweetings, "MovieTweetings, ranking": films}
+        makers |= {
+            "MovieTweetings, ratings": data.movietweetings,
+            "MovieTweetings, ranking": lambda: as_ranking(data.movietweetings()),
+        }
     out = []
     for group, make in makers.items():
         for delay in (None, "1D"):
@@ -159,13 +162,6 @@ def baskets() -> Dataset:
     whole = data.complete_journey()
     some = np.sort(whole.events["user"].unique())[:350]
     return replace(whole, events=whole.events[whole.events["user"].isin(some)].reset_index(drop=True))
-
-
-def films() -> Dataset:
-    """A film rated is a film taken."""
-    whole = data.movietweetings()
-    card = replace(whole.card, task="ranking", label_range=None)
-    return replace(whole, events=whole.events.assign(label=1.0), card=card)
 
 
 # ------------------------------------------------------------------------------------------- on each stream
@@ -221,7 +217,7 @@ def race_on(stream: Stream, cache: str | None = None) -> tuple[list[dict], dict]
             "candidate": name,
             "pilot quality": quality(early) if early else None,
             "later quality": quality(later) if later else None,
-            "regret": regret(later, truth) if later and truth is not None else None,
+            "regret": mean_regret(truth[later.rows], later.scores) if later and truth is not None else None,
             "examples per event": later.examples_per_event if later else None,
             "CPU s": round(later.cost.cpu_seconds, 3) if later else None,
             "pilot examples": early.cost.examples if early else None,
@@ -242,12 +238,6 @@ def race_on(stream: Stream, cache: str | None = None) -> tuple[list[dict], dict]
         **named,
     }
     return rows, about
-
-
-def regret(result: Result, truth: np.ndarray) -> float:
-    """Mean Kullback-Leibler divergence of what was predicted from the true probability: excess log loss, in nats."""
-    p, q = truth[result.rows], result.scores.clip(1e-12, 1 - 1e-12)
-    return float((p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean())
 
 
 def properties(track: Track, frozen: Result, sign: int) -> dict[str, float]:

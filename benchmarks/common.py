@@ -12,11 +12,16 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psutil
+from scipy.special import rel_entr
+
+from recsys_course.data.dataset import Dataset
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -62,6 +67,18 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def as_ranking(dataset: Dataset) -> Dataset:
+    """A film rated is a film taken."""
+    card = replace(dataset.card, task="ranking", label_range=None)
+    return replace(dataset, events=dataset.events.assign(label=1.0), card=card)
+
+
+def mean_regret(truth, scores) -> float:
+    """What is lost beside who knows the probabilities, in nats: the mean of p ln(p/q) + (1 - p) ln((1 - p)/(1 - q))."""
+    q = np.clip(scores, 1e-12, 1 - 1e-12)
+    return float((rel_entr(truth, q) + rel_entr(1 - np.asarray(truth), 1 - q)).mean())
 
 
 def finish(

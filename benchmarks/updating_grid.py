@@ -38,16 +38,15 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import finish
+from benchmarks.common import as_ranking, finish, mean_regret
 from recsys_course import data, grid
 from recsys_course.blending import fusion
 from recsys_course.contenders import BASELINES, Family, contenders, families
 from recsys_course.data.dataset import Dataset
-from recsys_course.metrics.losses import row_log_loss
 from recsys_course.pilot import choose
-from recsys_course.race import better, compete, standings
+from recsys_course.race import compete, standings
 from recsys_course.replay import Result
-from recsys_course.report import METRIC, quality, quality_by_window
+from recsys_course.report import METRIC, better, quality, quality_by_window
 from recsys_course.strategies import Frozen, Incremental
 from recsys_course.track import Track, make_track
 from recsys_course.tuning import choose_settings, warm_up
@@ -84,11 +83,6 @@ def streams(rows: int | None = None) -> dict[str, Callable[[], Dataset]]:
     def cut(dataset: Dataset) -> Dataset:
         return dataset if rows is None else replace(dataset, events=dataset.events.head(rows))
 
-    def ranking() -> Dataset:
-        tweets = data.movietweetings()
-        events = tweets.events.assign(label=1.0)
-        return replace(tweets, events=events, card=replace(tweets.card, task="ranking", label_range=None))
-
     def journey() -> Dataset:
         whole = data.complete_journey()
         users = whole.events["user"]
@@ -99,7 +93,7 @@ def streams(rows: int | None = None) -> dict[str, Callable[[], Dataset]]:
         "bookstore": lambda: data.bookstore(rows or EXPOSURES, rng=np.random.default_rng(0)),
         "movielens": data.movielens,
         "movietweetings": data.movietweetings,
-        "movietweetings, ranking": ranking,
+        "movietweetings, ranking": lambda: as_ranking(data.movietweetings()),
         "complete journey": journey,
     }
     return {name: partial(lambda make: cut(make()), make) for name, make in makers.items()}
@@ -214,7 +208,7 @@ class Grid:
                 {
                     "stream": name, "model": track.kind, "contender": contender, "seed": track.seed,
                     "metric": metric, "quality": row[metric],
-                    "regret": None if truth is None else regret(result, truth),
+                    "regret": None if truth is None else mean_regret(truth[result.rows], result.scores),
                     "share of gain": row["share of gain"], "worse by": row["worse by"],
                     "over users": users, "over blocks": blocks, "tied": bool(row["tied"]),
                     "examples per event": row["examples per event"], "fits": int(row["fits"]),
@@ -293,9 +287,8 @@ def _gap(track: Track, raced: Mapping[str, Result], a: str, b: str) -> tuple[flo
     """How much better a is than b, with the wider of the two intervals."""
     if a not in raced or b not in raced:
         return None
-    both = [better(track, raced[a], raced[b], by) for by in ("user", "block")]
-    widest = max(both, key=lambda interval: interval.high - interval.low)
-    return float(widest.mean), float(widest.low), float(widest.high)
+    gap = better(raced[a], raced[b], rng=track.rng())
+    return float(gap.mean), float(gap.low), float(gap.high)
 
 
 def verdict_of(gaps: np.ndarray) -> str:
@@ -305,14 +298,6 @@ def verdict_of(gaps: np.ndarray) -> str:
     if (gaps[:, 2] < 0).all():
         return "worse"
     return "tie" if ((gaps[:, 1] <= 0) & (gaps[:, 2] >= 0)).all() else "open"
-
-
-def regret(result: Result, truth: np.ndarray) -> float:
-    """What is lost beside who knows the probabilities p: the mean of p log(p / q) + (1 - p) log((1 - p) / (1 - q))."""
-    p, q = truth[result.rows], result.scores
-    losses = p * (row_log_loss(np.ones(len(p)), q) - row_log_loss(np.ones(len(p)), p))
-    losses += (1 - p) * (row_log_loss(np.zeros(len(p)), q) - row_log_loss(np.zeros(len(p)), p))
-    return float(losses.mean())
 
 
 def round_off(value):

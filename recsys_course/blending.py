@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_course import _blending_kernels as kernels
+from recsys_course.models.settings import below_one, finite
 from recsys_course.plan import make_plan
 from recsys_course.replay import Cost, Result
 
@@ -77,9 +78,9 @@ def ensemble(
            [0. , 1. ]])
     """
     plan, scores, binary = _stage(results, events, delay)
-    if not 0 <= rate < np.inf:
-        raise ValueError(f"rate must be a finite number of at least 0, not {rate}")
-    keep = 1 - _check_forget(forget)
+    finite("rate", rate)
+    below_one("forget", forget)
+    keep = 1 - forget
     out, weights = np.empty(len(scores)), np.empty_like(scores)
     kernels.walk_ensemble(*plan, scores, results[0].labels, binary, rate, keep, out, weights)
     return _composed(results, name, out, {"weights": weights, "rate": rate, "forget": forget})
@@ -143,9 +144,9 @@ def fusion(
     True
     """
     plan, scores, binary = _stage(results, events, delay)
-    if not 0 < prior < np.inf:
-        raise ValueError(f"prior must be a finite number above 0, not {prior}")
-    keep = 1 - _check_forget(forget)
+    finite("prior", prior, positive=True)
+    below_one("forget", forget)
+    keep = 1 - forget
     n = len(results)
     if binary:
         inside = scores.clip(1e-6, 1 - 1e-6)
@@ -175,12 +176,6 @@ def _stage(results: list[Result], events: pd.DataFrame, delay):
     plan = make_plan(timestamps, start, update_every=1, delay=delay)
     scores = np.column_stack([result.scores for result in results])
     return (*plan.part(0, len(plan)), start), scores, first.task == "binary"
-
-
-def _check_forget(forget: float) -> float:
-    if not 0 <= forget < 1:
-        raise ValueError(f"forget must be at least 0 and below 1, not {forget}")
-    return forget
 
 
 def _composed(results: list[Result], name: str, scores: np.ndarray, settings: dict) -> Result:

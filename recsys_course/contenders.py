@@ -66,8 +66,8 @@ def families(track: Track, which: str = "race") -> list[Family]:
     ----------
     track : Track
     which : {"race", "all"}
-        Those of ``recsys-course race``, or more: five passes in a row, stopped early, a warm retrain, and for networks
-        what the optimiser remembers and embeddings alone.
+        Those of ``recsys-course race``, or more: stopped early, a warm retrain, and for networks what the optimiser
+        remembers and embeddings alone.
 
     Raises
     ------
@@ -94,24 +94,12 @@ def _windows(track: Track) -> str:
 
 def _learners(track: Track) -> list[Family]:
     network = track.kind == "network"
-    epochs: tuple = QUICK_EPOCHS if track.quick else EPOCHS
-    steps = QUICK_STEPS if track.quick else STEPS
     updates, passes = (QUICK_UPDATES, QUICK_PASSES) if track.quick else (UPDATES, PASSES)
-    one_by_one: tuple = updates
-    if network and not track.quick:
-        epochs, one_by_one = NETWORK_EPOCHS, NETWORK_UPDATES
-
-    def fits(best: Chosen, model: str = track.kind) -> Axes:
-        return _around(best, {"epochs": epochs, "step_size": [track.usual_step(model) * s for s in steps]})
+    fits = _fits(track, track.kind)
+    many, single = _steps(updates), _steps(NETWORK_UPDATES if network and not track.quick else updates)
 
     def step_of_fits(best: Chosen) -> Axes:
-        return {"step_size": [track.usual_step(track.kind) * s for s in steps]}
-
-    def single(best: Chosen) -> Axes:
-        return {"update_step_size": [best["step_size"] * u for u in one_by_one]}
-
-    def many(best: Chosen) -> Axes:
-        return {"update_step_size": [best["step_size"] * u for u in updates]}
+        return {"step_size": fits(best)["step_size"]}
 
     def daily(best: Chosen) -> Axes:
         return {**many(best), "passes": passes}
@@ -182,31 +170,33 @@ def _learners(track: Track) -> list[Family]:
             Family(
                 "hybrid, embeddings only between", lambda c: hybrid(c, update_only="embeddings"), (single,), growing
             ),
-            Family("frozen, Adam", lambda c: Frozen(model(c, **adam)), (lambda best: fits(best, "Adam"),)),
+            Family("frozen, Adam", lambda c: Frozen(model(c, **adam)), (_fits(track, "Adam"),)),
             Family("per event, Adam", lambda c: Incremental(model(c, **adam)), (single,), "frozen, Adam"),
             Family("per event, fresh optimiser", lambda c: Incremental(model(c, **fresh)), (single,), "frozen, Adam"),
         ]
     return out
 
 
-def _around(best: Chosen, axes: Axes) -> Axes:
-    """The axes, and on each what is chosen so far."""
-    return {name: sorted({*values, best[name]}) if name in best else values for name, values in axes.items()}
+def _fits(track: Track, model: str) -> Callable[[Chosen], Axes]:
+    """Passes and steps of a fit, and on each axis what is chosen so far."""
+    few = NETWORK_EPOCHS if model != "factorization" else EPOCHS
+    epochs, steps = (QUICK_EPOCHS, QUICK_STEPS) if track.quick else (few, STEPS)
+    plain = {"epochs": epochs, "step_size": [track.usual_step(model) * s for s in steps]}
+    return lambda best: {
+        name: sorted({*values, best[name]}) if name in best else values for name, values in plain.items()
+    }
+
+
+def _steps(multiples: Sequence[float]) -> Callable[[Chosen], Axes]:
+    """Steps of updates, as multiples of that of the fit."""
+    return lambda best: {"update_step_size": [best["step_size"] * u for u in multiples]}
 
 
 def _baselines(track: Track) -> list[Family]:
     def one(name: str, recipe, **axes) -> Family:
         return Family(name, lambda c: Incremental(recipe(**c)), (lambda best: axes,))
 
-    epochs, steps = (QUICK_EPOCHS, QUICK_STEPS) if track.quick else (EPOCHS, STEPS)
-    updates = QUICK_UPDATES if track.quick else UPDATES
-
-    def fits(best: Chosen) -> Axes:
-        return _around(best, {"epochs": epochs, "step_size": [track.usual_step("factorization") * s for s in steps]})
-
-    def single(best: Chosen) -> Axes:
-        return {"update_step_size": [best["step_size"] * u for u in updates]}
-
+    fits, single = _fits(track, "factorization"), _steps(QUICK_UPDATES if track.quick else UPDATES)
     out = [Family("biases only", lambda c: Incremental(track.model(0, c)), (fits, single, fits))]
     if track.task == "rating":
         out.append(one("running means", RunningMeans, forget=(0.0, 0.01, 0.02, 0.05, 0.1)))

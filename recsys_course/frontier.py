@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib import patheffects
 
 from recsys_course.plot import COLOURS
 
-__all__ = ["Panel", "frontier", "grid_panel", "on_the_frontier", "panel"]
+__all__ = ["KINDS", "Panel", "frontier", "grid_panel", "kind_of", "on_the_frontier", "panel"]
 
 # Short names for labels in a panel, and the kind of each, which decides marker and colour.
 SHORT = {
@@ -37,24 +35,9 @@ SHORT = {
     "ensemble": "ensemble",
     "fusion": "fusion",
 }
-KINDS = {
-    "never learns again": ("X", 6, ("frozen",)),
-    "new events only": (
-        "o",
-        0,
-        ("per event", "per event, rehearsing", "every 1,000 events", "every 1,000 events, 5 passes", "every day"),
-    ),
-    "the whole past, or its latest part": (
-        "s",
-        1,
-        ("full retrain, growing", "full retrain, sliding", "full retrain, stopped early", "warm retrain"),
-    ),
-    "both, or several models": (
-        "^",
-        2,
-        ("hybrid", "hybrid, embeddings only between", "ensemble", "fusion", "fusion, deep and classical"),
-    ),
-}
+KINDS = {"never learns again": ("X", 6), "new events only": ("o", 0),
+         "the whole past, or its latest part": ("s", 1), "both, or several models": ("^", 2)}  # fmt: skip
+"""What a contender learns: the marker of its kind, and which of the course's colours."""
 LEFT = 0.35  # where a cost of 0 is drawn
 LOWEST, HIGHEST = -0.25, 1.3  # of the shares that are drawn in their place; others stand at the edge, with an arrow
 
@@ -90,6 +73,20 @@ def on_the_frontier(cost, share) -> np.ndarray:
         out[k] = share[k] > best
         best = max(best, share[k])
     return out
+
+
+def kind_of(name: str) -> str:
+    """Which of :data:`KINDS` a contender is.
+
+    >>> [kind_of(name) for name in ("every day", "warm retrain", "hybrid")]
+    ['new events only', 'the whole past, or its latest part', 'both, or several models']
+    """
+    never, new, past, both = KINDS
+    if name.startswith("frozen"):
+        return never
+    if "retrain" in name:
+        return past
+    return both if name.startswith(("hybrid", "ensemble", "fusion")) else new
 
 
 def panel(title: str, loss: Mapping[str, float], cost: Mapping[str, float], baselines: Sequence[str],
@@ -186,6 +183,8 @@ def frontier(panels: Sequence[Panel], *, columns: int = 3):
     -----
     Taught in chapter 09b.
     """
+    import matplotlib.pyplot as plt
+
     rows = -(-(len(panels) + 1) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(5.0 * columns, 4.3 * rows), squeeze=False)
     places = axes.ravel()
@@ -204,13 +203,6 @@ def frontier(panels: Sequence[Panel], *, columns: int = 3):
     for ax, one in zip(places, panels, strict=False):
         _label(ax, one)
     return fig
-
-
-def _look(name: str) -> tuple[str, str]:
-    for marker, colour, names in KINDS.values():
-        if name in names:
-            return marker, COLOURS[colour]
-    return "v", COLOURS[4]
 
 
 def _x(cost: float) -> float:
@@ -237,7 +229,8 @@ def _draw(ax, one: Panel, most: float) -> None:
     xs, ys = [_x(c) for c in best["cost"]], [_y(s) for s in best["share"]]
     ax.step([*xs, most], [*ys, ys[-1]], where="post", color="0.72", linewidth=5, marker="", linestyle="-", zorder=0)
     for name, row in marks.iterrows():
-        marker, colour = _look(str(name))
+        marker, number = KINDS[kind_of(str(name))]
+        colour = COLOURS[number]
         x, y, ahead = _x(row["cost"]), _y(row["share"]), name in best.index
         ax.plot(
             [x, x], [_y(row["low"]), _y(row["high"])], color=colour, linewidth=1.4, alpha=0.6, marker="", linestyle="-"
@@ -269,7 +262,8 @@ def _label(ax, one: Panel) -> None:
                 across, up = np.cos(angle), np.sin(angle)
                 shift = 0 if across > 0.3 else box.width if across < -0.3 else box.width / 2
                 places.append((3.0 * radius, x + radius * across - shift, y + radius * up - box.height / 2))
-        box.put(places, taken, inside, (x, y))
+        others = [point for point in points.values() if np.hypot(*(point - points[name])) > 12]  # not those it covers
+        box.put(places, taken, inside, (x, y), others)
     if one.baseline:
         box = _Box(ax, renderer, one.baseline + _beyond(one.baseline_share), False, style="italic")
         lefts = np.linspace(inside[2] - box.width - 4, inside[0] + 4, 25)
@@ -295,12 +289,19 @@ class _Box:
         shown.remove()
         self.width, self.height = extent.width, extent.height
 
-    def put(self, places, taken: list, inside, mark: tuple[float, float] | None = None) -> None:
-        """At the place (penalty, left, low) that is best; a line to its mark if that is far."""
+    def put(self, places, taken: list, inside, mark: tuple[float, float] | None = None, others=()) -> None:
+        """At the place (penalty, left, low) that is best; a line to its mark if that is far.
+
+        A name that stands nearer to another mark than to its own, or whose line runs through one, would be misread.
+        """
         best, where = np.inf, (0.0, 0.0, 0.0, 0.0)
         for penalty, left, low in places:
             new = (left, low, left + self.width, low + self.height)
             bad = sum(_overlap(new, other) for other in taken) + 20 * _outside(new, inside) + penalty
+            if mark is not None:
+                bad += 150 * sum(_apart(new, other) < _apart(new, mark) - 4 for other in others)
+                way = np.linspace(mark, np.clip(mark, new[:2], new[2:]), 9)
+                bad += 150 * sum(np.hypot(*(way - other).T).min() < 10 for other in others)
             if bad < best:
                 best, where = bad, new
         taken.append(where)
@@ -308,15 +309,20 @@ class _Box:
         at = self.ax.transData.inverted().transform(mark or (x, y))
         to = (0.0, 0.0) if mark is None else (np.array([x, y]) - mark) * 72 / self.ax.figure.dpi
         line = None
-        if mark is not None:
-            near = np.clip(mark, where[:2], where[2:])
-            if np.hypot(*(near - mark)) > 16:
-                line = dict(arrowstyle="-", color="0.4", linewidth=0.8, shrinkA=0, shrinkB=6)
+        if mark is not None and _apart(where, mark) > 16:
+            line = dict(arrowstyle="-", color="0.4", linewidth=0.8, shrinkA=0, shrinkB=6)
+        from matplotlib import patheffects
+
         halo = [patheffects.withStroke(linewidth=3, foreground="white")]
         self.ax.annotate(
             self.text, at, xytext=to, textcoords="offset points", ha="center", va="center", arrowprops=line,
             path_effects=halo, **self.font,
         )  # fmt: skip
+
+
+def _apart(box, point) -> float:
+    """From a point to the nearest point of a box, in pixels."""
+    return float(np.hypot(*(np.clip(point, box[:2], box[2:]) - point)))
 
 
 def _overlap(a, b) -> float:
@@ -333,7 +339,7 @@ def _key(ax) -> None:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.text(0.02, 0.97, "What learns what", fontsize=14, va="top")
-    for k, (kind, (marker, colour, _)) in enumerate(KINDS.items()):
+    for k, (kind, (marker, colour)) in enumerate(KINDS.items()):
         ax.plot(0.07, 0.83 - 0.09 * k, marker=marker, markersize=11, color=COLOURS[colour], linestyle="none")
         ax.text(0.15, 0.83 - 0.09 * k, kind, fontsize=13, va="center")
     line = dict(marker="", linestyle="-")

@@ -163,14 +163,14 @@ def _one(
 ) -> tuple[int, Result | None]:
     # A copy: the strategy lives through the stream, and the next one to use it must find it as it was.
     strategy = copy.deepcopy(entry.strategy)
-    if diverged == "raise":
-        result: Result | None = replay(events, strategy, task=entry.task, **entry.options)
-    else:
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # what a model runs into before it gives up
-                result = replay(events, strategy, task=entry.task, **entry.options)
-        except FloatingPointError:
-            result = None
+    expected: Any = "ignore" if diverged == "leave out" else None
+    result: Result | None = None
+    try:
+        with np.errstate(over=expected, invalid=expected):  # what a model runs into before it gives up
+            result = replay(events, strategy, task=entry.task, **entry.options)
+    except FloatingPointError:
+        if diverged == "raise":
+            raise
     if path is not None:
         _write(path, result)
     return number, result

@@ -15,6 +15,7 @@ import copy
 import numpy as np
 import pandas as pd
 
+from recsys_course.models.settings import at_least
 from recsys_course.plan import Plan
 
 __all__ = ["LessonMaker"]
@@ -51,10 +52,8 @@ class LessonMaker:
     """
 
     def __init__(self, passes: int = 1, rehearse: int = 0, rng: np.random.Generator | None = None) -> None:
-        if passes < 1:
-            raise ValueError(f"passes must be at least 1, not {passes}")
-        if rehearse < 0:
-            raise ValueError(f"rehearse must be at least 0, not {rehearse}")
+        at_least("passes", passes, 1)
+        at_least("rehearse", rehearse, 0)
         if rehearse and rng is None:
             raise ValueError("to rehearse, old events are drawn at random: give rng=numpy.random.default_rng(seed)")
         self.passes = passes

@@ -176,7 +176,8 @@ def _axes(metric: str, scale: _Scale, events: int) -> str:
     from matplotlib.ticker import MaxNLocator
 
     digits = max(0, int(np.ceil(-np.log10(scale.ticks[1] - scale.ticks[0]) - 1e-9)))
-    digits += (scale.ticks[1] * 10**digits) % 1 > 1e-6  # steps of 0.25
+    off = np.abs(scale.ticks * 10**digits - np.round(scale.ticks * 10**digits))
+    digits += off.max() > 1e-6  # steps of 0.25
     parts = []
     for tick in scale.ticks:
         y = _px(scale.y(tick))

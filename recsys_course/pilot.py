@@ -15,7 +15,7 @@ import pandas as pd
 from recsys_course.events import first_row_after
 from recsys_course.grid import Entry, run_grid
 from recsys_course.replay import Result
-from recsys_course.report import METRIC, compare, quality
+from recsys_course.report import METRIC, better, quality
 from recsys_course.strategies import Strategy
 
 __all__ = ["Choice", "choose", "pilot"]
@@ -89,17 +89,13 @@ def choose(results: Mapping[str, Result], *, rng: np.random.Generator, thrifty: 
     metric, sign = METRIC[task], -1 if task == "ranking" else 1
     values = {name: quality(result) for name, result in results.items()}
     best = min(values, key=lambda name: sign * values[name])
-    seed = int(rng.integers(2**32))
+    same = np.random.default_rng(int(rng.integers(2**32)))
     rows = []
     for name, result in results.items():
         cost = result.examples_per_event
         low = high = worse = 0.0
         if name != best:
-            pair = (result, results[best])
-            both = [compare(*pair, by=by, rng=np.random.default_rng(seed)) for by in ("user", "block")]
-            widest = max(both, key=lambda interval: interval.high - interval.low)
-            worse, low, high = (sign * edge for edge in widest)
-            low, high = min(low, high), max(low, high)
+            worse, low, high = better(results[best], result, rng=same)
         rows.append((name, values[name], worse, low, high, low <= 0.0, cost))
     columns = ["candidate", metric, "worse by", "low", "high", "tied", "examples per event"]
     table = pd.DataFrame(rows, columns=columns).set_index("candidate")

@@ -25,15 +25,14 @@ import pandas as pd
 from recsys_course.contenders import composed, contenders, families
 from recsys_course.data.dataset import Dataset
 from recsys_course.events import EventsError
-from recsys_course.metrics.intervals import Interval
 from recsys_course.pilot import Choice, choose
 from recsys_course.replay import Result
-from recsys_course.report import METRIC, compare, quality_by_window
+from recsys_course.report import METRIC, better, quality_by_window
 from recsys_course.strategies import Strategy
 from recsys_course.track import Track, make_track
 from recsys_course.tuning import choose_settings, warm_up
 
-__all__ = ["Race", "better", "compete", "race", "standings"]
+__all__ = ["Race", "compete", "race", "standings"]
 
 WINDOWS = 20
 
@@ -168,9 +167,9 @@ def race(
     pilot = choose(piloted, rng=track.rng())
     choice = choose(raced, rng=track.rng())
     by = ("user", "block")
-    gain = {one: better(track, raced[choice.name], raced["frozen"], one) for one in by}
+    gain = {one: better(raced[choice.name], raced["frozen"], by=one, rng=track.rng()) for one in by}
     named = raced.get(pilot.name)
-    lost = {} if named is None else {one: better(track, raced[choice.best], named, one) for one in by}
+    lost = {} if named is None else {one: better(raced[choice.best], named, by=one, rng=track.rng()) for one in by}
     return Race(
         track=track,
         settings=tried,
@@ -183,14 +182,6 @@ def race(
         diverged=[name for name in racing if name not in piloted or name not in raced],
         results=raced,
     )
-
-
-def better(track: Track, a: Result, b: Result, by: str) -> Interval:
-    """How much better the first is than the second, with an interval; positive is better whatever the metric."""
-    sign = 1 if track.task == "ranking" else -1
-    interval = compare(a, b, by=by, rng=track.rng())
-    low, high = sorted((sign * interval.low, sign * interval.high))
-    return Interval(sign * interval.mean, low, high)
 
 
 def standings(track: Track, raced: Mapping[str, Result], choice: Choice) -> pd.DataFrame:
@@ -207,7 +198,7 @@ def standings(track: Track, raced: Mapping[str, Result], choice: Choice) -> pd.D
         row["share of gain"] = (values["frozen"] - values[name]) / whole + 0.0 if whole else np.nan
         row["worse by"] = 0.0
         for by in ("user", "block"):
-            gap = None if name == choice.best else better(track, raced[choice.best], result, by)
+            gap = None if name == choice.best else better(raced[choice.best], result, by=by, rng=track.rng())
             row[f"low, {by}s"], row[f"high, {by}s"] = (0.0, 0.0) if gap is None else gap[1:]
             row["worse by"] = 0.0 if gap is None else gap.mean
         row["tied"] = bool(choice.table.at[name, "tied"])

@@ -8,23 +8,11 @@ import io
 import numpy as np
 
 from recsys_course.contenders import BASELINES
+from recsys_course.frontier import KINDS, kind_of, on_the_frontier
 from recsys_course.race import Race
 from recsys_course.report import METRIC
 
 __all__ = ["draw_frontier", "draw_over_time", "picture", "shown_over_time"]
-
-# How a contender learns: the marker and the colour of its kind.
-KINDS = {
-    "never": ("X", 6, ("frozen",)),
-    "updates": ("o", 0, ("per event", "per event, rehearsing", "every day")),
-    "retrains": (
-        "s",
-        1,
-        ("full retrain, growing", "full retrain, sliding", "full retrain, stopped early", "warm retrain"),
-    ),
-    "both, or several": ("^", 2, ("hybrid", "hybrid, embeddings only between", "ensemble", "fusion")),
-    "a baseline, per event": ("D", 3, BASELINES),
-}
 
 
 def _as_address(figure) -> str:
@@ -51,10 +39,6 @@ def picture(size: tuple[float, float], draw) -> str:
         return _as_address(figure)
 
 
-def _kind(name: str) -> str:
-    return next((kind for kind, (_, _, names) in KINDS.items() if name in names), "updates")
-
-
 def draw_frontier(figure, found: Race) -> None:
     """Share of the gain against examples learned per event; numbers are rows of the table."""
     from recsys_course.plot import COLOURS
@@ -66,17 +50,13 @@ def draw_frontier(figure, found: Race) -> None:
     x = np.where(cost > 0, cost, free)
     floor = min(-0.1, max(-0.5, share.min() - 0.1))
     y = np.maximum(share, floor + 0.04)
-    best, corner_x, corner_y = -np.inf, [], []
-    for k in sorted(range(len(x)), key=lambda k: (x[k], -y[k])):
-        if y[k] > best:
-            best = y[k]
-            corner_x.append(x[k])
-            corner_y.append(y[k])
-    axes.step(
-        [*corner_x, x.max() * 2], [*corner_y, corner_y[-1]], where="post", color="0.75", lw=1.5, ls="-", marker=""
-    )
-    for kind, (marker, colour, _) in KINDS.items():
-        own = [k for k, name in enumerate(table.index) if _kind(name) == kind]
+    best = np.flatnonzero(on_the_frontier(cost, share))
+    best = best[np.argsort(x[best])]
+    axes.step([*x[best], x.max() * 2], [*y[best], y[best[-1]]], where="post", color="0.75", lw=1.5, ls="-", marker="")
+    counting = "a baseline, per event"
+    kinds = np.array([counting if name in BASELINES else kind_of(name) for name in table.index])
+    for kind, (marker, colour) in {**KINDS, counting: ("D", 3)}.items():
+        own = np.flatnonzero(kinds == kind)
         axes.plot(x[own], y[own], ls="", marker=marker, ms=8, color=COLOURS[colour], label=kind, mec="white", mew=0.8)
     at = table.index.get_loc(found.choice.name)
     ring = {"ls": "", "mfc": "none", "color": "0.2"}

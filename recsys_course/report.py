@@ -6,6 +6,8 @@ recall among the first ten; a lower loss or a higher recall is better. Cost stan
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ from recsys_course.metrics.losses import row_log_loss
 from recsys_course.metrics.ranking import recall
 from recsys_course.replay import Result
 
-__all__ = ["METRIC", "compare", "examples_by_window", "per_event", "quality", "quality_by_window", "summary"]
+__all__ = ["METRIC", "better", "compare", "examples_by_window", "per_event", "quality", "quality_by_window", "summary"]
 
 METRIC = {"rating": "RMSE", "binary": "log loss", "ranking": "recall@10"}
 
@@ -184,6 +186,47 @@ def compare(a: Result, b: Result, *, by: str, rng: np.random.Generator) -> Inter
     if by == "block":
         return block_interval(difference, rng=rng)
     raise ValueError(f"by must be 'user' or 'block', not {by!r}")
+
+
+def better(a: Result, b: Result, *, by: str = "wider", rng: np.random.Generator) -> Interval:
+    """How much better the first is than the second, with an interval; positive is better whatever the metric.
+
+    Parameters
+    ----------
+    a, b : Result
+        Of one task and the same rows.
+    by : {"user", "block", "wider"}
+        As in :func:`compare`, or the wider of the two intervals.
+    rng : numpy.random.Generator
+        Copied, so that each pair is resampled alike.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compare`.
+
+    Notes
+    -----
+    Taught in chapter 09b.
+
+    Examples
+    --------
+    >>> from recsys_course.models import RunningMeans
+    >>> from recsys_course.replay import replay
+    >>> from recsys_course.strategies import Frozen, Incremental
+    >>> table = pd.DataFrame({"user": [1, 2] * 200, "item": 7, "label": [3.0] * 200 + [5.0] * 200})
+    >>> kinds = [kind(RunningMeans()) for kind in (Incremental, Frozen)]
+    >>> online, frozen = (replay(table.assign(timestamp=range(400)), kind, task="rating") for kind in kinds)
+    >>> better(online, frozen, rng=np.random.default_rng(0)).low > 0
+    True
+    """
+    if by == "wider":
+        both = [better(a, b, by=one, rng=rng) for one in ("user", "block")]
+        return max(both, key=lambda interval: interval.high - interval.low)
+    interval = compare(a, b, by=by, rng=copy.deepcopy(rng))
+    if a.task == "ranking":  # a recall: the higher the better
+        return interval
+    return Interval(-interval.mean, -interval.high, -interval.low)
 
 
 def _same_stream(results: list[Result]) -> None:

@@ -183,9 +183,9 @@ class Track:
 
     def usual_step(self, model: str) -> float:
         """The step around which the steps of a fit are tried: of "factorization", "network" (by SGD) or "Adam"."""
-        return (
-            self.step_size * USUAL_STEP[model] / USUAL_STEP["factorization"] if model != "Adam" else USUAL_STEP[model]
-        )
+        if model == "Adam":  # whose steps do not grow with the gradient, nor with the spread of the labels
+            return USUAL_STEP[model]
+        return self.step_size * USUAL_STEP[model] / USUAL_STEP["factorization"]
 
 
 def make_track(

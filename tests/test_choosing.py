@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import choosing
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, mean_regret
 
 RULES = {name: make for name, make in choosing.RULES.items() if "forest" not in name}  # which takes its time
 
@@ -79,13 +79,12 @@ def test_scores_are_those_of_what_was_named():
 
 
 def test_regret_is_nothing_for_the_truth_and_more_for_anything_else():
-    from types import SimpleNamespace
-
-    truth = np.array([0.1, 0.5, 0.9])
-    right, wrong = (SimpleNamespace(rows=np.array([0, 2]), scores=np.array(s)) for s in ([0.1, 0.9], [0.2, 0.9]))
-    assert choosing.regret(right, truth) == pytest.approx(0)
+    truth = np.array([0.1, 0.9])
+    assert mean_regret(truth, truth) == pytest.approx(0)
     by_hand = (0.1 * np.log(0.1 / 0.2) + 0.9 * np.log(0.9 / 0.8)) / 2
-    assert choosing.regret(wrong, truth) == pytest.approx(by_hand)
+    assert mean_regret(truth, np.array([0.2, 0.9])) == pytest.approx(by_hand)
+    entropy = -(truth * np.log(truth) + (1 - truth) * np.log(1 - truth))
+    assert mean_regret(truth, np.full(2, 0.5)) == pytest.approx(np.log(2) - entropy.mean())
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,14 @@ def test_the_last_moment_is_that_of_the_results(raced):
     assert len({look[1] for look in looks}) == 4  # told apart without colour
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.48, 0.62), (0.5, 1.7), (0.301, 0.309), (1.0, 9.0)])
+def test_a_tick_is_labelled_with_its_value(low, high):
+    scale = module._Scale(np.array([low, high]), 1.0)
+    root = ElementTree.fromstring(f"<svg>{module._axes('RMSE', scale, 100)}</svg>")
+    labels = [float(node.text) for node in root.iter("text") if node.get("text-anchor") == "end"]
+    np.testing.assert_allclose(labels, scale.ticks, atol=1e-9)
+
+
 def test_fourteen_look_different():
     assert len({module._look(k) for k in range(module.MOST)}) == module.MOST
 

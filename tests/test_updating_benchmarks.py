@@ -7,9 +7,6 @@ import pandas as pd
 import pytest
 
 from benchmarks import common, updating_cost, updating_grid
-from recsys_course import data
-from recsys_course.replay import replay
-from recsys_course.strategies import Frozen
 
 
 def test_counts_of_examples_are_those_of_the_formulas():
@@ -27,27 +24,6 @@ def test_a_direction_wants_each_seed_on_one_side():
     assert updating_grid.verdict_of(np.array([[0.1, -0.1, 0.3], [-0.1, -0.3, 0.1]])) == "tie"
     assert updating_grid.verdict_of(np.array([[0.1, 0.01, 0.3], [0.1, -0.1, 0.3]])) == "open"
     assert updating_grid.verdict_of(np.array([[0.2, 0.1, 0.3], [-0.2, -0.3, -0.1]])) == "open"
-
-
-def test_regret_is_what_is_lost_in_expectation_beside_the_truth():
-    shop = data.bookstore(1_000, rng=np.random.default_rng(0))
-    truth = shop.events["p_purchase"].to_numpy()
-
-    class Knows(Frozen):
-        def predict(self, events):
-            return truth[events.index.to_numpy()] if self.right else np.full(len(events), 0.5)
-
-    from recsys_course.models import RunningMeans
-
-    results = []
-    for right in (True, False):
-        strategy = Knows(RunningMeans())
-        strategy.right = right
-        results.append(replay(shop.events, strategy, task="binary"))
-    assert updating_grid.regret(results[0], truth) == pytest.approx(0.0, abs=1e-9)
-    p = truth[400:]
-    entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p))
-    assert updating_grid.regret(results[1], truth) == pytest.approx(np.log(2) - entropy.mean())
 
 
 def test_a_small_grid_runs_and_goes_on_from_what_is_kept(tmp_path, capsys, monkeypatch):

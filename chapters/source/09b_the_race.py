@@ -63,9 +63,9 @@ from recsys_course.metrics.intervals import group_interval
 from recsys_course.models import MatrixFactorization, NeuralNetwork
 from recsys_course.models.optimizers import SGD, Adam
 from recsys_course.pilot import choose, pilot
-from recsys_course.race import better, compete
+from recsys_course.race import compete
 from recsys_course.replay import replay
-from recsys_course.report import METRIC, per_event, quality
+from recsys_course.report import METRIC, better, per_event, quality
 from recsys_course.strategies import Frozen, Hybrid, Incremental, PeriodicRetrain
 from recsys_course.track import make_track
 from recsys_course.tuning import choose_settings
@@ -486,8 +486,7 @@ pd.DataFrame(
 # %%
 def verdict(track, raced, a, b):
     """Is a better than b, worse, or tied: by the wider of the intervals over users and over blocks of time."""
-    both = [better(track, raced[a], raced[b], by) for by in ("user", "block")]
-    wide = max(both, key=lambda one: one.high - one.low)
+    wide = better(raced[a], raced[b], rng=track.rng())
     return "better" if wide.low > 0 else "worse" if wide.high < 0 else "tie"
 
 

@@ -9,6 +9,7 @@ from recsys_course.candidates import Candidates
 from recsys_course.events import check_events
 from recsys_course.models import _kernels
 from recsys_course.models.base import Model, NotFittedError, Ranker, Vocabulary
+from recsys_course.models.settings import below_one
 from recsys_course.plan import Plan
 
 __all__ = ["PersonalFrequency", "Popularity", "RunningMeans"]
@@ -43,8 +44,7 @@ class RunningMeans(Model):
     """
 
     def __init__(self, *, forget: float = 0.0, shrink: float = 5.0) -> None:
-        if not 0 <= forget < 1:
-            raise ValueError(f"forget must be at least 0 and below 1, not {forget}")
+        below_one("forget", forget)
         if not shrink >= 0:
             raise ValueError(f"shrink must be at least 0, not {shrink}")
         self.forget = forget

@@ -19,6 +19,7 @@ from recsys_course.models.base import Model, NotFittedError, Vocabulary
 from recsys_course.models.labels import check_yes_or_no
 from recsys_course.models.layers import Perceptron
 from recsys_course.models.optimizers import Adam, Optimizer, RowGradient
+from recsys_course.models.settings import at_least, below_one, finite
 from recsys_course.plan import Plan
 
 __all__ = ["Embedding", "NeuralNetwork"]
@@ -193,16 +194,14 @@ class NeuralNetwork(Model):
         rng: np.random.Generator,
     ) -> None:
         for name, value, least in (("n_factors", n_factors, 0), ("epochs", epochs, 1), ("batch_size", batch_size, 1)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
-        if update_step_size is not None and not 0 < update_step_size < np.inf:
-            raise ValueError(f"update_step_size must be a finite number above 0, not {update_step_size}")
+            at_least(name, value, least)
+        if update_step_size is not None:
+            finite("update_step_size", update_step_size, positive=True)
         if update_only not in ("all", "embeddings", "layers"):
             raise ValueError(f"update_only must be 'all', 'embeddings' or 'layers', not {update_only!r}")
         if update_only == "embeddings" and not n_factors:
             raise ValueError("update_only='embeddings' would learn nothing: with n_factors=0 there are none")
-        if not 0 <= stranger < 1:
-            raise ValueError(f"stranger must be at least 0 and below 1, not {stranger}")
+        below_one("stranger", stranger)
         if isinstance(features, str):
             raise ValueError(f"features must be a sequence of column names: write ({features!r},)")
         if {"label", "user", "item"} & set(features):

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys_course.models.settings import below_one, finite
+
 __all__ = ["SGD", "Adam", "Optimizer", "RowGradient"]
 
 
@@ -45,8 +47,7 @@ class Optimizer(ABC):
     n_slots = 0
 
     def __init__(self, step_size: float) -> None:
-        if not 0 < step_size < np.inf:
-            raise ValueError(f"step_size must be a finite number above 0, not {step_size}")
+        finite("step_size", step_size, positive=True)
         # A Python float takes the dtype of the array it meets; a NumPy one would turn float32 into float64.
         self.step_size = float(step_size)
         self.steps = 0
@@ -107,8 +108,7 @@ class SGD(Optimizer):
 
     def __init__(self, step_size: float = 0.01, *, momentum: float = 0.0, lazy: bool = False) -> None:
         super().__init__(step_size)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
+        below_one("momentum", momentum)
         self.momentum = float(momentum)
         self.lazy = lazy
         self.n_slots = 1 if momentum else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["at_least", "finite", "float_type"]
+__all__ = ["at_least", "below_one", "finite", "float_type"]
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -31,6 +31,18 @@ def finite(name: str, value: float, *, positive: bool = False) -> None:
     """
     if not (value > 0 if positive else value >= 0) or value == np.inf:
         raise ValueError(f"{name} must be a finite number {'above' if positive else 'of at least'} 0, not {value}")
+
+
+def below_one(name: str, value: float) -> None:
+    """Raise a ValueError that names the setting unless ``value`` is at least 0 and below 1.
+
+    >>> below_one("forget", 1.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: forget must be at least 0 and below 1, not 1.0
+    """
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {value}")
 
 
 def float_type(dtype: Any) -> np.dtype:
