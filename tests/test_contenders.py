@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from test_race import plays, ratings
 
+from recsys_course import contenders as who
 from recsys_course import data, tuning
 from recsys_course.contenders import Family, composed, contenders, families
 from recsys_course.data.dataset import Card, Dataset
@@ -40,6 +41,22 @@ def test_the_race_is_a_part_of_all_and_each_has_the_families_that_it_needs():
     assert not any("optimiser" in name or "embeddings" in name for name in names(make_track(ratings()), "all"))
     with pytest.raises(ValueError, match="which"):
         families(make_track(ratings()), "some")
+
+
+def test_a_network_is_offered_its_own_passes_and_steps_and_what_counts_those_of_a_factorisation():
+    rated = make_track(ratings(), model="network")
+    offered = {family.name: family.rounds for family in families(rated, "all")}
+    full = offered["full retrain, growing"][0]({})
+    assert full["epochs"] == who.NETWORK_EPOCHS == offered["frozen, Adam"][0]({})["epochs"]
+    assert offered["biases only"][0]({})["epochs"] == who.EPOCHS
+    once, windows = (offered[name][0]({"step_size": 1.0}) for name in ("per event", f"every {rated.window:,} events"))
+    assert list(once["update_step_size"]) == list(who.NETWORK_UPDATES)
+    assert list(windows["update_step_size"]) == list(who.UPDATES)
+    # Adam's steps do not follow the spread of the labels; those of the others do.
+    wide = replace(rated, step_size=rated.step_size / 4)
+    far = {family.name: family.rounds for family in families(wide, "all")}
+    assert far["frozen, Adam"][0]({}) == offered["frozen, Adam"][0]({})
+    assert np.allclose(np.multiply(4, far["frozen"][0]({})["step_size"]), offered["frozen"][0]({})["step_size"])
 
 
 def test_each_contender_does_what_its_name_says():

@@ -1,6 +1,7 @@
 """The figure of chapter 09b and the README: shares, the frontier, and where names stand."""
 
 import itertools
+import json
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,8 +9,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
+from benchmarks.common import RESULTS
 from recsys_course import plot
+from recsys_course.contenders import BASELINES
 from recsys_course.frontier import frontier, grid_panel, on_the_frontier, panel
 
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(-5, 5)), min_size=1, max_size=12)
@@ -67,6 +71,28 @@ def test_each_metric_has_its_unit():
     assert regret.marks.at["hybrid", "share"] == pytest.approx(0.25)
     assert regret.marks.at["per event", "low"] == pytest.approx(0.8)  # the wider end of both intervals
     assert regret.marks.at["per event", "high"] == pytest.approx(1.1)
+
+
+def test_a_name_stands_nearest_to_its_own_mark_on_every_panel_of_the_readme():
+    plot.use_style()
+    table = pd.DataFrame(json.loads((RESULTS / "updating_grid.json").read_text(encoding="utf-8"))["table"])
+    own = table[table["model"] == "factorization"]
+    fig = frontier([grid_panel(str(name), rows, BASELINES) for name, rows in own.groupby("stream")])
+    try:
+        for ax in fig.axes[:5]:
+            mine = [text for text in ax.texts if text.get_style() != "italic"]  # not the baseline's, which has no mark
+            marks = np.array([ax.transData.transform(text.xy) for text in mine])
+            assert len(mine) >= 9
+            for text, mark in zip(mine, marks, strict=True):
+                renderer = fig.canvas.get_renderer()
+                text.update_positions(renderer)
+                box = Text.get_window_extent(text, renderer)  # without the line to its mark
+                far = np.hypot(*(np.clip(marks, box.min, box.max) - marks).T)
+                own_far = far[(marks == mark).all(axis=1)].min()
+                apart = np.hypot(*(marks - mark).T) > 12
+                assert not (far[apart] < own_far - 4).any(), text.get_text()
+    finally:
+        plt.close(fig)
 
 
 def test_names_cover_neither_each_other_nor_marks():

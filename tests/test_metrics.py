@@ -14,7 +14,7 @@ from recsys_course.metrics import block_interval, log_loss, ndcg, recall, rmse, 
 from recsys_course.metrics.intervals import group_interval, naive_interval
 from recsys_course.models import MatrixFactorization, RunningMeans
 from recsys_course.replay import replay
-from recsys_course.report import compare, per_event, quality, quality_by_window, summary
+from recsys_course.report import better, compare, per_event, quality, quality_by_window, summary
 from recsys_course.strategies import Frozen, Incremental
 
 
@@ -171,6 +171,16 @@ def test_compare_is_paired_and_signed():
     assert same == (0, 0, 0)
     with pytest.raises(ValueError, match="'user' or 'block'"):
         compare(frozen, online, by="item", rng=np.random.default_rng(0))
+
+
+def test_better_is_compare_with_its_sign_and_the_wider_interval():
+    frozen, online = results()
+    generator = np.random.default_rng(0)
+    both = {by: compare(online, frozen, by=by, rng=np.random.default_rng(0)) for by in ("user", "block")}
+    for by, gap in both.items():
+        assert better(online, frozen, by=by, rng=generator) == (-gap.mean, -gap.high, -gap.low)  # drawn alike each time
+    wider = max(both, key=lambda by: both[by].high - both[by].low)
+    assert better(online, frozen, rng=generator) == better(online, frozen, by=wider, rng=generator)
 
 
 def test_what_was_not_scored_on_the_same_rows_is_not_compared():

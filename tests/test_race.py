@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from recsys_course import cli, contenders, data, race_report
 from recsys_course import race as racing
@@ -20,7 +21,7 @@ from recsys_course.models import MatrixFactorization
 from recsys_course.pilot import choose
 from recsys_course.race import race
 from recsys_course.race_answer import answer
-from recsys_course.race_figures import _spread
+from recsys_course.race_figures import _spread, draw_frontier
 from recsys_course.report import compare, quality
 from recsys_course.strategies import Incremental
 from recsys_course.track import make_track
@@ -359,6 +360,14 @@ def test_a_report_is_whole_or_not_there_and_never_written_over_by_accident(found
     race_report.write(found, ratings(), folder, force=True, seconds=77.0)
     assert (folder / "race.html").read_bytes() != before
     assert [p.name for p in folder.parent.iterdir()] == ["report"]
+
+
+def test_the_grey_line_climbs_from_the_cheapest_to_the_best(found):
+    figure = Figure()
+    draw_frontier(figure, found)
+    line = figure.axes[0].lines[0]
+    x, y = line.get_data()
+    assert (np.diff(x) > 0).all() and (np.diff(y) >= 0).all() and y[-1] == 1.0
 
 
 def test_labels_of_points_that_touch_are_stacked_in_their_order():
